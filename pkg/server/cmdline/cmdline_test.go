@@ -1,0 +1,202 @@
+package cmdline
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/xmaild/xmaild/pkg/server"
+)
+
+func parse(t *testing.T, env map[string]string, args ...string) (*Parser, error) {
+	t.Helper()
+	p := New(pflag.NewFlagSet("test", pflag.ContinueOnError))
+	return p, p.Parse("/usr/local/sbin/XMail", args, func(k string) string { return env[k] })
+}
+
+func mustParse(t *testing.T, env map[string]string, args ...string) *Parser {
+	t.Helper()
+	p, err := parse(t, env, args...)
+	if err != nil {
+		t.Fatalf("Parse(%q): %v", args, err)
+	}
+	return p
+}
+
+func TestDefaults(t *testing.T) {
+	p := mustParse(t, nil)
+	want := server.Config{
+		Ctrl:    server.Endpoint{Port: 6017},
+		Ctrls:   server.Endpoint{Port: 6018},
+		PIDFile: "/var/run/XMail.pid",
+	}
+	if d := cmp.Diff(want, p.Config); d != "" {
+		t.Errorf("configuration (-want +got):\n%s", d)
+	}
+	if len(p.Warnings) != 0 {
+		t.Errorf("warnings %q, want none", p.Warnings)
+	}
+}
+
+func TestReferenceCommandLine(t *testing.T) {
+	line := "-Ms /srv/MailRoot/ -Md -CI 127.0.0.1:7001 -Cl -WI 127.0.0.1:7002 -SI 127.0.0.1:7003 -Sl -XI 127.0.0.1:7004" +
+		" -PI 127.0.0.1:7005 -Pl -BI 127.0.0.1:7006 -FI 127.0.0.1:7007 -Fl -Y- -Ql"
+	p := mustParse(t, nil, strings.Fields(line)...)
+	want := server.Config{
+		Root:    "/srv/MailRoot",
+		Ctrl:    server.Endpoint{Port: 6017, Addrs: []string{"127.0.0.1:7001"}},
+		Ctrls:   server.Endpoint{Port: 6018, Addrs: []string{"127.0.0.1:7002"}},
+		CtrlLog: true,
+		PIDFile: "/var/run/XMail.pid",
+	}
+	if d := cmp.Diff(want, p.Config); d != "" {
+		t.Errorf("configuration (-want +got):\n%s", d)
+	}
+	if !p.Verbose {
+		t.Error("-Md did not ask for more logs")
+	}
+	wantWarnings := []string{
+		"the POP3 service is not there yet: -PI -Pl without effect",
+		"the POP3S service is not there yet: -BI without effect",
+		"the SMTP service is not there yet: -SI -Sl without effect",
+		"the SMTPS service is not there yet: -XI without effect",
+		"the finger service is not there yet: -FI -Fl without effect",
+		"the mail queue (SMAIL) service is not there yet: -Ql without effect",
+	}
+	if d := cmp.Diff(wantWarnings, p.Warnings); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+}
+
+func TestEveryControlLetter(t *testing.T) {
+	p := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mx 7 -Mm -M7 -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -CI [::1]:5 -WI 10.0.0.1;8")...)
+	want := server.Config{
+		Root:         "/m",
+		LogRotation:  6 * time.Hour,
+		SpoolSplit:   7,
+		Mailbox:      server.MailboxPlain,
+		Resolve:      server.ResolveIPv6First,
+		Ctrl:         server.Endpoint{Off: true, IPv6: true, Port: 1, Addrs: []string{"host:1", "[::1]:5"}},
+		Ctrls:        server.Endpoint{Off: true, IPv6: true, Port: 2, Addrs: []string{"10.0.0.1:8"}},
+		CtrlTimeout:  30 * time.Second,
+		CtrlSessions: 9,
+		CtrlLog:      true,
+		PIDFile:      "/var/run/XMail.pid",
+	}
+	if d := cmp.Diff(want, p.Config); d != "" {
+		t.Errorf("configuration (-want +got):\n%s", d)
+	}
+}
+
+func TestLongOptionsSayTheSame(t *testing.T) {
+	letters := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mx 7 -Mm -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -WI 10.0.0.1:8")...)
+	long := mustParse(t, nil, strings.Fields("--root /m --log-rotate=6 --spool-split 7 --mailbox mailbox --no-ctrl --ctrl-ipv6 --ctrl-port 1"+
+		" --ctrl-timeout 30 --ctrl-log --ctrl-sessions=9 --no-ctrls --ctrls-ipv6 --ctrls-port 2 --ctrl-address host --ctrls-address 10.0.0.1:8")...)
+	if d := cmp.Diff(letters.Config, long.Config); d != "" {
+		t.Errorf("letters and long options differ (-letters +long):\n%s", d)
+	}
+}
+
+func TestLaterValuesWin(t *testing.T) {
+	env := map[string]string{"MAIL_ROOT": "/env/", "MAIL_CMD_LINE": `-Cp 3 -Ct "40"`, "XMAIL_PID_DIR": "/run/x"}
+	if got := mustParse(t, env).Config.Root; got != "/env" {
+		t.Errorf("root %q, want MAIL_ROOT without its last slash", got)
+	}
+	p := mustParse(t, env, "--ctrl-port", "1", "-Cp", "2", "-Ms", "/arg", "--root=/long")
+	if got := p.Config.Root; got != "/long" {
+		t.Errorf("root %q, want the later /long", got)
+	}
+	if got := p.Config.Ctrl.Port; got != 3 {
+		t.Errorf("port %d, want 3 of MAIL_CMD_LINE", got)
+	}
+	if got := p.Config.CtrlTimeout; got != 40*time.Second {
+		t.Errorf("time-out %v, want 40s", got)
+	}
+	if got := p.Config.PIDFile; got != "/run/x/XMail.pid" {
+		t.Errorf("pid file %q, want the one of XMAIL_PID_DIR", got)
+	}
+}
+
+func TestUnknownLettersAndWordsAreIgnored(t *testing.T) {
+	p := mustParse(t, nil, "-Zq", "-Cq", "-verbose", "stray", "-Cp", "4", "-Wp")
+	if p.Config.Ctrl.Port != 4 || p.Config.Ctrls.Port != 6018 {
+		t.Errorf("ports %d and %d, want 4 and the default 6018", p.Config.Ctrl.Port, p.Config.Ctrls.Port)
+	}
+	want := []string{
+		"option -Zq is not known and has no effect",
+		"option -Cq is not known and has no effect",
+		"option -verbose is not known and has no effect",
+		"option -Wp lacks its value and has no effect",
+	}
+	if d := cmp.Diff(want, p.Warnings); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+	if !slices.Equal(p.Words, []string{"stray"}) {
+		t.Errorf("words %q, want the stray one", p.Words)
+	}
+}
+
+func TestBadValuesAreRefused(t *testing.T) {
+	many := strings.Fields(strings.Repeat("-CI 127.0.0.1 ", 33))
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-Mr", "0"}, "option -Mr: 0 is too small; the least is 1"},
+		{[]string{"-Mr", "-5"}, "option -Mr: -5 is too small; the least is 1"},
+		{[]string{"-Mx", "0"}, "option -Mx: 0 is too small; the least is 1"},
+		{[]string{"-MD", "0"}, "option -MD: 0 is too small; the least is 1"},
+		{[]string{"-Cp", "http"}, `option -Cp: "http" is no port (0 to 65535)`},
+		{[]string{"-Wp", "65536"}, `option -Wp: "65536" is no port (0 to 65535)`},
+		{[]string{"-Ct", "0"}, "option -Ct: 0 seconds would end every wait at once"},
+		{[]string{"-CX", "0"}, "option -CX: 0 is too small; the least is 1"},
+		{[]string{"-CI", "[::1"}, `option -CI: address "[::1" has no closing bracket`},
+		{[]string{"-CI", ":80"}, `option -CI: address ":80" has no host`},
+		{[]string{"-WI", "a:b"}, `option -WI: address "a:b": "b" is no port (0 to 65535)`},
+		{[]string{"--no-such"}, "unknown option --no-such"},
+		{[]string{"--root"}, "option --root needs a value"},
+		{[]string{"--log-format", "xml"}, `"xml" is neither text nor json`},
+		{many, "option -CI is given 33 times; 32 addresses are the most"},
+	} {
+		if _, err := parse(t, nil, test.args...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Parse(%q) = %v, want an error with %q", test.args, err, test.want)
+		}
+	}
+	if _, err := parse(t, map[string]string{"MAIL_CMD_LINE": `-Ms "/a b`}); err == nil || err.Error() != "MAIL_CMD_LINE: a quote is not closed" {
+		t.Errorf("an open quote in MAIL_CMD_LINE: %v", err)
+	}
+	if _, err := parse(t, nil, "-Cl", "--help"); !errors.Is(err, ErrHelp) {
+		t.Errorf("--help: %v, want ErrHelp", err)
+	}
+}
+
+func TestNegativeTimeoutWaitsForever(t *testing.T) {
+	if got := mustParse(t, nil, "-Ct", "-1").Config.CtrlTimeout; got != forever {
+		t.Errorf("time-out %v, want %v", got, forever)
+	}
+}
+
+func TestSplitMailCmdLine(t *testing.T) {
+	for _, test := range []struct {
+		line string
+		want []string
+	}{
+		{"", nil},
+		{" \t ", nil},
+		{"-Ms /a\t-Cl", []string{"-Ms", "/a", "-Cl"}},
+		{`-Ms "/a b" -Cl`, []string{"-Ms", "/a b", "-Cl"}},
+		{`"say ""hi"" now" x`, []string{`say "hi" now`, "x"}},
+		{`"" x`, []string{"", "x"}},
+		{`a"b c"d`, []string{"ab cd"}},
+	} {
+		got, err := Split(test.line)
+		if err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("Split(%q) = %q, %v, want %q", test.line, got, err, test.want)
+		}
+	}
+}

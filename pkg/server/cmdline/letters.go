@@ -1,0 +1,128 @@
+package cmdline
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/xmaild/xmaild/pkg/server"
+)
+
+// An option of one letter after its group. Without set it has no effect.
+type option struct {
+	value bool // the next argument is its value
+	set   func(p *Parser, value string) error
+}
+
+// groups are the options in force, by their group's letter and their own.
+var groups = map[byte]map[byte]option{
+	'M': {
+		's': {true, func(p *Parser, v string) error {
+			p.Config.Root = trimSlash(v)
+			return nil
+		}},
+		'd': {false, func(p *Parser, _ string) error { p.Verbose = true; return nil }},
+		'r': {true, func(p *Parser, v string) (err error) {
+			p.Config.LogRotation, err = hours(v)
+			return err
+		}},
+		'x': {true, func(p *Parser, v string) (err error) {
+			p.Config.SpoolSplit, err = atLeast(1)(v)
+			return err
+		}},
+		'D': {true, func(_ *Parser, v string) error { _, err := atLeast(1)(v); return err }},
+		'R': {true, func(_ *Parser, v string) error { _, err := atLeast(0)(v); return err }},
+		'S': {true, func(_ *Parser, v string) error { _, err := atLeast(0)(v); return err }},
+		'M': {false, func(p *Parser, _ string) error { p.Config.Mailbox = server.MailboxMaildir; return nil }},
+		'm': {false, func(p *Parser, _ string) error { p.Config.Mailbox = server.MailboxPlain; return nil }},
+		'4': {false, func(p *Parser, _ string) error { p.Config.Resolve = server.ResolveIPv4; return nil }},
+		'6': {false, func(p *Parser, _ string) error { p.Config.Resolve = server.ResolveIPv6; return nil }},
+		'5': {false, func(p *Parser, _ string) error { p.Config.Resolve = server.ResolveIPv4First; return nil }},
+		'7': {false, func(p *Parser, _ string) error { p.Config.Resolve = server.ResolveIPv6First; return nil }},
+	},
+	'C': {
+		'-': {false, func(p *Parser, _ string) error { p.Config.Ctrl.Off = true; return nil }},
+		'6': {false, func(p *Parser, _ string) error { p.Config.Ctrl.IPv6 = true; return nil }},
+		'l': {false, func(p *Parser, _ string) error { p.Config.CtrlLog = true; return nil }},
+		'p': {true, (*Parser).setCtrlPort},
+		't': {true, func(p *Parser, v string) (err error) { p.Config.CtrlTimeout, err = timeout(v); return err }},
+		'X': {true, func(p *Parser, v string) (err error) { p.Config.CtrlSessions, err = atLeast(1)(v); return err }},
+		'I': {true, func(p *Parser, v string) error { p.ctrlAddrs = append(p.ctrlAddrs, v); return nil }},
+	},
+	'W': {
+		'-': {false, func(p *Parser, _ string) error { p.Config.Ctrls.Off = true; return nil }},
+		'6': {false, func(p *Parser, _ string) error { p.Config.Ctrls.IPv6 = true; return nil }},
+		'p': {true, func(p *Parser, v string) (err error) { p.Config.Ctrls.Port, err = portNumber(v); return err }},
+		'I': {true, func(p *Parser, v string) error { p.ctrlsAddrs = append(p.ctrlsAddrs, v); return nil }},
+	},
+}
+
+// later are the services that are not there yet: their name, and their options
+// with and without a value.
+var later = map[byte]struct{ name, values, plain string }{
+	'S': {"SMTP", "ptIXre", "-6l"},
+	'X': {"SMTPS", "pI", "-6"},
+	'P': {"POP3", "ptwIX", "-6lh"},
+	'B': {"POP3S", "pI", "-6"},
+	'F': {"finger", "pI", "-6l"},
+	'Q': {"mail queue (SMAIL)", "ntirT", "lg"},
+	'Y': {"POP3 link (PSYNC)", "itT", "-l"},
+	'L': {"local drop (LMAIL)", "nt", "l"},
+}
+
+func (p *Parser) setCtrlPort(v string) (err error) {
+	p.ctrlPortSet = true
+	p.Config.Ctrl.Port, err = portNumber(v)
+	return err
+}
+
+// letter reads the option at the start of args and says how many arguments it took.
+func (p *Parser) letter(args []string) (used int, err error) {
+	name := args[0]
+	if len(name) != 3 {
+		p.warn("option %s is not known and has no effect", name)
+		return 1, nil
+	}
+	group, c := name[1], name[2]
+	o, known := groups[group][c]
+	if svc, ok := later[group]; ok {
+		switch {
+		case strings.IndexByte(svc.values, c) >= 0:
+			o, known = option{value: true}, true
+		case strings.IndexByte(svc.plain, c) >= 0:
+			known = true
+		}
+		// To switch off what is not there needs no warning.
+		if known && c != '-' && !slices.Contains(p.missing[svc.name], name) {
+			p.missing[svc.name] = append(p.missing[svc.name], name)
+		}
+	}
+	if !known {
+		p.warn("option %s is not known and has no effect", name)
+		return 1, nil
+	}
+	if !o.value {
+		if o.set == nil {
+			return 1, nil
+		}
+		return 1, o.set(p, "")
+	}
+	if len(args) < 2 {
+		p.warn("option %s lacks its value and has no effect", name)
+		return 1, nil
+	}
+	if o.set != nil {
+		if err := o.set(p, args[1]); err != nil {
+			return 0, fmt.Errorf("option %s: %w", name, err)
+		}
+	}
+	return 2, nil
+}
+
+// warnMissing says once for each service that is not there yet which of its options were given.
+func (p *Parser) warnMissing() {
+	for _, name := range slices.Sorted(maps.Keys(p.missing)) {
+		p.warn("the %s service is not there yet: %s without effect", name, strings.Join(p.missing[name], " "))
+	}
+}

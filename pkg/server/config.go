@@ -1,0 +1,96 @@
+package server
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config says how to run a server: what a command line and the environment
+// decide. What the MailRoot decides (server.tab) is read from there, and read
+// again when it changes.
+type Config struct {
+	// Root is the MailRoot folder. It must exist.
+	Root string
+
+	Ctrl  Endpoint // the control port, clear text with an upgrade to TLS
+	Ctrls Endpoint // the control port inside TLS
+
+	CtrlTimeout  time.Duration // wait for the next command of a session; 0: 120 s
+	CtrlSessions int           // sessions at once on both control ports; 0: 512
+	CtrlLog      bool          // write logs/ctrl-*
+
+	LogRotation time.Duration // period of one log file, whole hours; 0: 24 h
+
+	// Resolve is how a host name in an endpoint's address is looked up.
+	Resolve Resolve
+
+	// Mailbox is the kind of mailbox that new accounts get.
+	Mailbox MailboxKind
+
+	// SpoolSplit is the number of folders on each of the two levels of the
+	// spool; it is raised to the next prime. 0: 23.
+	SpoolSplit int
+
+	// PIDFile is where the process id is written; empty: nowhere. Where it
+	// belongs to another live process or cannot be written, a file of the
+	// same name in Root is used instead.
+	PIDFile string
+
+	// Version is what we call ourselves in the greeting and the log.
+	Version string
+
+	// Log takes structured logs; nil discards them.
+	Log *slog.Logger
+
+	// Clock tells the time; nil: time.Now.
+	Clock func() time.Time
+
+	// Poll is how often the .shutdown file is looked for; 0: every 500 ms.
+	Poll time.Duration
+}
+
+// Endpoint is where a service listens.
+type Endpoint struct {
+	Off bool
+
+	// Addrs are the addresses to bind, each "host:port". When there are none,
+	// Port is bound on the loopback (CompatLevel 1) or on every address
+	// (CompatLevel 0, or IPv6).
+	Addrs []string
+
+	Port int  // used where Addrs is empty; 0: any free port
+	IPv6 bool // bind the IPv6 wildcard address where Addrs is empty
+}
+
+// The ports of the control service unless told otherwise.
+const (
+	DefaultCtrlPort  = 6017
+	DefaultCtrlsPort = 6018
+)
+
+// Resolve says which addresses of a host name count.
+type Resolve int
+
+// The reference's -M4, -M6, -M5 and -M7.
+const (
+	ResolveIPv4 Resolve = iota
+	ResolveIPv6
+	ResolveIPv4First
+	ResolveIPv6First
+)
+
+// MailboxKind is the way a mailbox keeps its messages.
+type MailboxKind int
+
+// The reference's -MM and -Mm.
+const (
+	MailboxMaildir MailboxKind = iota
+	MailboxPlain
+)
+
+func (k MailboxKind) String() string {
+	if k == MailboxPlain {
+		return "mailbox"
+	}
+	return "Maildir"
+}
