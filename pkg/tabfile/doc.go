@@ -1,0 +1,22 @@
+// Package tabfile reads, writes and keeps the .tab files of a MailRoot: text
+// files with one record a line, its fields separated by tabs.
+//
+// # The format
+//
+// A line ends in LF; CR and LF at its end are no part of it. Its fields are
+// separated by runs of tabs, and tabs at either end do not count, so that an
+// empty field has to be written as "". A field that begins with a double quote
+// is read up to the next one that has no backslash before it; \" stands for a
+// quote, every other backslash for itself, and what follows the closing quote
+// is dropped. Any other field is taken as it is. Fields are bytes: nothing here
+// assumes a character set, and case folding is that of ASCII. A line whose
+// first byte is # is a comment.
+//
+// [Split] and [Cut] read a line, [Cell] and [JoinCells] write one. [Match]
+// compares with a wildcard pattern, and [ParseAddrRule] reads the two ways of
+// writing a network that the tables know.
+//
+// The rules are those of docs/reference/tables.md, section 1, and of
+// docs/reference/control-protocol.md, sections 2.2 and 2.6, which the control
+// protocol shares; docs/design.md lists what we decided otherwise.
+package tabfile
