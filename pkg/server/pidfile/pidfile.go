@@ -1,0 +1,69 @@
+// Package pidfile keeps the file that tells scripts the process id of a daemon.
+package pidfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// A File is a pid file of this process.
+type File struct {
+	path string
+	pid  string
+}
+
+// Write writes the process id to name, decimal and without a line end. Where
+// name belongs to another live process or cannot be written, a file of the same
+// base name in fallback takes its place, and note says why.
+func Write(name, fallback string) (f *File, note string, err error) {
+	f, err = write(name)
+	if err == nil {
+		return f, "", nil
+	}
+	other := filepath.Join(fallback, filepath.Base(name))
+	f, err2 := write(other)
+	if err2 != nil {
+		return nil, "", fmt.Errorf("%w; %w", err, err2)
+	}
+	return f, fmt.Sprintf("pid file is %s: %v", other, err), nil
+}
+
+// Path is where the process id stands.
+func (f *File) Path() string { return f.path }
+
+// Remove removes the file, unless another process has written its own there.
+func (f *File) Remove() error {
+	content, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && string(content) != f.pid {
+		return nil
+	}
+	return os.Remove(f.path)
+}
+
+func write(name string) (*File, error) {
+	if content, err := os.ReadFile(name); err == nil {
+		pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+		if err == nil && pid != os.Getpid() && alive(pid) {
+			return nil, fmt.Errorf("%s belongs to process %d", name, pid)
+		}
+	}
+	f := &File{path: name, pid: strconv.Itoa(os.Getpid())}
+	temp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return nil, err
+	}
+	_, err = temp.WriteString(f.pid)
+	err = errors.Join(err, temp.Chmod(0o644), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(temp.Name()))
+	}
+	return f, nil
+}
