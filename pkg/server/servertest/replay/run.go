@@ -1,0 +1,310 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ErrNoService is the error of a recording that needs a service which has not
+// been built yet.
+var ErrNoService = errors.New("service not built yet")
+
+// A Target is the server that recordings are played to.
+type Target interface {
+	// Fresh starts a server on a new MailRoot, in which files were written
+	// before. A server that ran is stopped.
+	Fresh(files []NewFile) error
+
+	// Restart stops the server, writes files and starts it on the same MailRoot.
+	Restart(files []NewFile) error
+
+	Addr() string // of the control port
+	Dir() string  // the MailRoot
+}
+
+// A Reporter takes what did not come as recorded; *testing.T is one.
+type Reporter interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// Run plays the file to the target and reports each difference with file and
+// line. The error is for what makes the rest of the file meaningless.
+func (f *File) Run(ctx context.Context, target Target, report Reporter) error {
+	report.Helper()
+	r := runner{ctx: ctx, file: f, target: target, report: report}
+	defer r.hangUp()
+	for _, step := range f.Steps {
+		if err := r.step(step); err != nil {
+			return fmt.Errorf("%s:%d: %w", f.Name, step.Line, err)
+		}
+	}
+	return nil
+}
+
+type runner struct {
+	ctx    context.Context
+	file   *File
+	target Target
+	report Reporter
+
+	client  *client
+	login   *Conn  // still to be sent, after the go-ahead for TLS
+	command string // the latest, in lower case
+	upload  *Step  // still to be sent, after +00101
+}
+
+func (r *runner) hangUp() {
+	if r.client != nil {
+		r.client.close()
+	}
+	r.client, r.login, r.upload, r.command = nil, nil, nil, ""
+}
+
+func (r *runner) errorf(line int, format string, args ...any) {
+	r.report.Helper()
+	r.report.Errorf("%s:%d: %s", r.file.Name, line, fmt.Sprintf(format, args...))
+}
+
+func (r *runner) step(s Step) error {
+	r.report.Helper()
+	switch s.Op {
+	case Fresh:
+		r.hangUp()
+		return r.target.Fresh(s.Files)
+	case Restart:
+		r.hangUp()
+		return r.target.Restart(s.Files)
+	case Connect:
+		r.hangUp()
+		return r.connect(s.Conn)
+	case Send:
+		return r.send(s)
+	case Reply:
+		return r.reply(s)
+	case Cat:
+		r.cat(s)
+	case Tree:
+		r.tree(s)
+	case None:
+		if _, err := os.Lstat(r.path(s.Text)); !errors.Is(err, fs.ErrNotExist) {
+			r.errorf(s.Line, "%s is there, want nothing", s.Text)
+		}
+	case Ctrl:
+	default:
+		return fmt.Errorf("%s: %w", s.Text, ErrNoService)
+	}
+	return nil
+}
+
+func (r *runner) connect(conn Conn) error {
+	c, err := dial(r.ctx, r.target.Addr())
+	if err != nil {
+		return err
+	}
+	r.client = c
+	switch {
+	case conn.TLS:
+		r.login = &conn
+		return c.writeLine("#!TLS")
+	case conn.NoAuth, c.token == "":
+		return nil
+	default:
+		r.command = "login"
+		return c.login(conn)
+	}
+}
+
+// send sends a command line, in a new session where none is open.
+func (r *runner) send(s Step) error {
+	if len(s.Rows) > 0 {
+		return errors.New("rows without a status before them")
+	}
+	if r.client == nil || r.client.closed {
+		r.hangUp()
+		if err := r.connect(Conn{User: DefaultUser, Pass: DefaultPass}); err != nil {
+			return err
+		}
+		status, err := r.client.readLine()
+		if err != nil {
+			return fmt.Errorf("logging in: %w", err)
+		}
+		if !strings.HasPrefix(status, "+00000") {
+			return fmt.Errorf("logging in: %q", status)
+		}
+	}
+	command, _, _ := strings.Cut(s.Text, "\t")
+	r.command = strings.ToLower(strings.Trim(command, `"`))
+	r.upload = nil
+	if s.End || len(s.Upload) > 0 {
+		r.upload = &s
+	}
+	return r.client.writeLine(s.Text)
+}
+
+func (r *runner) reply(s Step) error {
+	r.report.Helper()
+	if r.client == nil {
+		return errors.New("a reply without a connection")
+	}
+	line, err := r.client.readLine()
+	if s.Text == EOF {
+		switch {
+		case err == nil:
+			r.errorf(s.Line, "want the connection closed\n got %s", Escape(line))
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			r.errorf(s.Line, "want the connection closed, it stays open")
+		}
+		r.hangUp()
+		return nil
+	}
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the server closed the connection")
+		}
+		return fmt.Errorf("want %s: %w", s.Text, err)
+	}
+	var rows []string
+	if strings.HasPrefix(line, "+00100") {
+		if rows, err = r.client.readList(); err != nil {
+			return err
+		}
+	}
+	got := line[:min(len(line), 6)]
+	if got != s.Text || !strings.HasPrefix(line[len(got):], " ") {
+		r.errorf(s.Line, "%s: want %s\n got %s", r.command, s.Text, Escape(line))
+	} else if len(rows) > 0 || len(s.Rows) > 0 {
+		r.compareList(s, rows)
+	}
+	return r.after(got)
+}
+
+// after does what follows a status: the upload, the handshake, the login.
+func (r *runner) after(status string) error {
+	switch {
+	case r.upload != nil:
+		up := r.upload
+		r.upload = nil
+		if status != "+00101" {
+			return nil
+		}
+		for _, line := range up.Upload {
+			if err := r.client.writeLine(line); err != nil {
+				return err
+			}
+		}
+		if up.End {
+			return r.client.writeLine(".")
+		}
+	case r.login != nil:
+		conn := *r.login
+		r.login = nil
+		if status != "+00000" {
+			return nil
+		}
+		if err := r.client.startTLS(r.ctx); err != nil {
+			return err
+		}
+		if !conn.NoAuth {
+			r.command = "login"
+			return r.client.login(conn)
+		}
+	case r.command == "quit" && status == "+00000", r.command == "login" && status[0] == '-':
+		if line, err := r.client.readLine(); err == nil {
+			return fmt.Errorf("the server says %q where it should have closed the connection", line)
+		}
+		r.client.close()
+	}
+	return nil
+}
+
+func (r *runner) compareList(s Step, rows []string) {
+	r.report.Helper()
+	want := s.Rows
+	if r.command == "filelist" || r.command == "custdomlist" {
+		rows = slices.Sorted(slices.Values(rows))
+		want = slices.SortedFunc(slices.Values(want), func(a, b Row) int { return strings.Compare(a.Text, b.Text) })
+	}
+	if s.Open && len(rows) > len(want) {
+		rows = rows[:len(want)]
+	}
+	r.compare(s.Line, r.command, want, rows, sameRow)
+}
+
+// sameRow compares rows of a list. The time of the last login is never that of
+// the recording.
+func sameRow(want, got string) bool {
+	const varies = "\"LastLoginTimeDate\"\t"
+	return want == got || strings.HasPrefix(want, varies) && strings.HasPrefix(got, varies)
+}
+
+func (r *runner) compare(line int, what string, want []Row, got []string, same func(want, got string) bool) {
+	r.report.Helper()
+	for i := range max(len(want), len(got)) {
+		switch {
+		case i >= len(want):
+			r.errorf(line, "%s: want %d rows\n got another: %s", what, len(want), Escape(got[i]))
+		case i >= len(got):
+			r.errorf(want[i].Line, "%s: want %s\n got no row", what, Escape(want[i].Text))
+		case !same(want[i].Text, got[i]):
+			r.errorf(want[i].Line, "%s: want %s\n got %s", what, Escape(want[i].Text), Escape(got[i]))
+		default:
+			continue
+		}
+	}
+}
+
+func (r *runner) path(rel string) string {
+	return filepath.Join(r.target.Dir(), filepath.FromSlash(rel))
+}
+
+func (r *runner) cat(s Step) {
+	r.report.Helper()
+	content, err := os.ReadFile(r.path(s.Text))
+	if err != nil {
+		r.errorf(s.Line, "cat %s: %v", s.Text, err)
+		return
+	}
+	var lines []string
+	for line := range strings.Lines(string(content)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	r.compare(s.Line, s.Text, s.Rows, lines, func(want, got string) bool { return want == got })
+}
+
+func (r *runner) tree(s Step) {
+	r.report.Helper()
+	root := r.path(s.Text)
+	var names []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(rel)
+		if d.IsDir() {
+			name += "/"
+		}
+		names = append(names, name)
+		return nil
+	})
+	if err != nil {
+		r.errorf(s.Line, "tree %s: %v", s.Text, err)
+		return
+	}
+	slices.Sort(names)
+	want := slices.SortedFunc(slices.Values(s.Rows), func(a, b Row) int { return strings.Compare(a.Text, b.Text) })
+	r.compare(s.Line, s.Text, want, names, func(want, got string) bool { return want == got })
+}
