@@ -4,92 +4,25 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
-	"iter"
 	"net"
+	"os"
+	"strings"
 	"time"
 )
-
-// A TLSMode says when a connection goes under TLS.
-type TLSMode int
-
-const (
-	TLSNone    TLSMode = iota // never
-	TLSUpgrade                // by #!TLS after the greeting, before the login
-	TLSNative                 // from the first byte
-)
-
-// Ports that servers listen on unless told otherwise.
-const (
-	DefaultPort    = "6017" // clear text, and TLS by upgrade
-	DefaultPortTLS = "6018" // TLS from the first byte
-)
-
-// A Dialer connects to a server and logs in.
-type Dialer struct {
-	User     string
-	Password string
-
-	TLS TLSMode
-	// TLSConfig is used as the caller gives it, except that an empty ServerName is
-	// the host of the address. Nil verifies the server against the system's roots.
-	TLSConfig *tls.Config
-
-	// ClearText sends the password itself and not a digest of it. Without it, it
-	// is sent in clear only where the server offers no digest and the connection is
-	// under TLS with the server's certificate verified; elsewhere that is ErrNoDigest.
-	ClearText bool
-
-	// Timeout bounds each wait for the network: a connection, a handshake, a line, a
-	// buffer written. 0 is 90 seconds, negative is none. What the server takes to run a
-	// command is such a wait.
-	Timeout time.Duration
-
-	// DialContext makes the connection; nil uses a net.Dialer.
-	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-// Dial is a [Dialer] without TLS: address is "host", "host:port", an IP address,
-// or "[IPv6]:port".
-func Dial(ctx context.Context, address, user, password string) (*Client, error) {
-	d := Dialer{User: user, Password: password}
-	return d.Dial(ctx, address)
-}
-
-// Dial connects to address, goes under TLS as the Dialer says, and logs in. An
-// address without a port has the default port of the TLS mode. ctx is for Dial alone.
-//
-// Errors: of the network as they come from package net; [*TLSError];
-// [*Error] for a greeting or a #!TLS that was refused; [*LoginError]; [*ProtocolError];
-// [*ArgError] for a user or password that no line can hold (before connecting); [ErrNoDigest].
-func (d *Dialer) Dial(ctx context.Context, address string) (*Client, error) {
-	return d.dial(ctx, address)
-}
-
-// ErrNoDigest says that the server's greeting has nothing to make a digest from,
-// and that sending the password in clear was not asked for.
-var ErrNoDigest = errors.New("the server offers no digest login; the password was not sent in clear")
 
 // ErrBusy says that a reply has a list that was not read or an upload that was not made.
 var ErrBusy = errors.New("the reply before was not finished")
 
-// A LoginError is a refused login.
-type LoginError struct{ Err *Error }
-
-func (e *LoginError) Error() string { return "login refused: " + e.Err.Error() }
-func (e *LoginError) Unwrap() error { return e.Err }
-
-// A TLSError is a TLS handshake that failed, or a certificate that was not accepted.
-type TLSError struct{ Err error }
-
-func (e *TLSError) Error() string { return "TLS handshake: " + e.Err.Error() }
-func (e *TLSError) Unwrap() error { return e.Err }
-
 // A ProtocolError is a reply that is none.
 type ProtocolError struct{ Line string }
 
-// An UnknownOutcomeError says that the connection failed after a command, or the end of
-// an upload, was sent and before its reply was read: it may have been done or not.
+func (e *ProtocolError) Error() string { return fmt.Sprintf("reply not understood: %q", e.Line) }
+
+// An UnknownOutcomeError says that the connection failed after a command, or the
+// end of an upload, was sent and before its reply was read: it may have been done
+// or not.
 type UnknownOutcomeError struct {
 	Command string // the command word
 	Err     error  // what failed
@@ -100,95 +33,212 @@ func (e *UnknownOutcomeError) Error() string {
 }
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// A CutError says that a list broke off before its end: what was read is
-// part of it.
-type CutError struct{ Err error }
-
-func (e *CutError) Error() string { return "list cut short: " + e.Err.Error() }
-func (e *CutError) Unwrap() error { return e.Err }
-
-// A Client is a logged-in connection. It is for one goroutine at a time, Close apart.
-// After an error that is not an [*Error] of a command, [ErrBusy] or an [*ArgError], the connection is no
-// good any more: close it.
+// A Client is a logged-in connection, made by a [Dialer]. It is for one goroutine at a
+// time, Close apart. After an error that is not an [*Error], an [*ArgError], an
+// [*UploadError] of [Client.Upload] or [ErrBusy] the connection is no good any more; all that is left is to close it.
 type Client struct {
-	*clientConn
+	raw, nc   net.Conn // nc is raw, or TLS over it
+	r         lineReader
+	timeout   time.Duration
+	ctx       context.Context // of the operation under way
+	greeting  string
+	timestamp string
+	original  bool // it is XMail, with its limits
+	pending   *Response
+	broken    error
 }
 
-// A Response is a reply that is not a refusal.
-type Response struct {
-	Status Status
-	Text   string
-
-	client *Client
-	ctx    context.Context
-	done   bool
-	err    error
-	cmd    string
-}
+// maxReplyLine bounds what a server can make a client hold for one line.
+const maxReplyLine = 1 << 20
 
 // Greeting returns the server's greeting line without its end.
 func (c *Client) Greeting() string { return c.greeting }
 
 // ConnectionState returns the state of TLS, and nil in clear text.
-func (c *Client) ConnectionState() *tls.ConnectionState { return c.tlsState() }
+func (c *Client) ConnectionState() *tls.ConnectionState {
+	tc, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := tc.ConnectionState()
+	return &state
+}
 
-// Do sends a command and returns the reply to it, or an [*Error] when it is a refusal. A reply with StatusList or StatusData must
-// be finished (see [Response.Lines], [Response.Upload]) before the next Do, which else is ErrBusy.
-// ctx is for the whole reply: when it is done the connection is cut.
+// Do sends a command and returns the reply to it, or an [*Error] when it is a
+// refusal. A reply with [StatusList] or [StatusData] must be finished
+// ([Response.Lines], [Response.Upload]) before the next Do, which otherwise is
+// [ErrBusy]. ctx is for the reply and what follows it: when it is done the connection is cut.
 //
-// Errors: [*Error], [*ArgError] (nothing was sent), [*UnknownOutcomeError], [ErrBusy],
-// and others, where nothing was done.
-func (c *Client) Do(ctx context.Context, args ...string) (*Response, error) { return c.do(ctx, args) }
+// Errors: [*Error], [*ArgError] (nothing was sent), [*UnknownOutcomeError],
+// [ErrBusy], and others, after which the command was not done.
+func (c *Client) Do(ctx context.Context, args ...string) (*Response, error) {
+	line, err := EncodeLine(args...)
+	if err != nil {
+		return nil, err
+	}
+	if c.pending != nil {
+		return nil, ErrBusy
+	}
+	if c.broken != nil {
+		return nil, fmt.Errorf("%s not sent: %w", args[0], c.broken)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%s not sent: %w", args[0], err)
+	}
+	r := &Response{client: c, command: args[0], stop: c.watch(ctx)}
+	b := []byte(line + "\r\n")
+	if n, err := c.write(b); err != nil {
+		if n == len(b) {
+			return nil, r.fail(&UnknownOutcomeError{args[0], err})
+		}
+		// Without its end the line is none. Perhaps the server said why it left.
+		if e := r.lastWords(); e != nil {
+			return nil, e
+		}
+		return nil, r.fail(fmt.Errorf("%s not sent: %w", args[0], err))
+	}
+	if err := r.read(); err != nil {
+		return nil, err
+	}
+	if r.Status == StatusList || r.Status == StatusData {
+		c.pending = r
+	} else {
+		r.stop()
+	}
+	return r, nil
+}
 
 // List runs a command and returns the lines of its list; it is for lists that
-// fit in memory. A reply without a list has no lines.
+// fit in memory. A reply without a list has no lines. With a [*CutError] it returns what came.
 func (c *Client) List(ctx context.Context, args ...string) ([]string, error) {
-	return c.listAll(ctx, args)
+	r, err := c.Do(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	if r.Status == StatusData {
+		return nil, r.abandon()
+	}
+	var lines []string
+	for line, err := range r.Lines() {
+		if err != nil {
+			return lines, err
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
 }
 
-// Upload runs a command that takes an upload. All of r is read and
-// checked before anything is sent: a line longer than the server takes (64 KiB; 2043 bytes where it
-// is XMail itself) and a NUL byte are an [*UploadError]. Lines may end in LF or CR LF. Without a
-// byte in r the file is removed: that is the protocol. A reply other than StatusData is
-// the command done without the upload, which is [ErrNoUpload].
-func (c *Client) Upload(ctx context.Context, r io.Reader, args ...string) error {
-	return c.uploadAll(ctx, r, args)
+// Upload runs a command that takes an upload. All of content is read and checked before
+// anything is sent: a line longer than the server takes (64 KiB, or 2044 bytes where it is
+// XMail itself) and a NUL byte are an [*UploadError]. Lines may end in LF or CR LF,
+// the last one may have no end. Without a byte in content the file is removed:
+// that is the protocol. [ErrNoUpload] is a command that was done without the upload.
+func (c *Client) Upload(ctx context.Context, content io.Reader, args ...string) error {
+	if _, err := EncodeLine(args...); err != nil {
+		return err
+	}
+	data, err := c.prepare(content)
+	if err != nil {
+		return err
+	}
+	r, err := c.Do(ctx, args...)
+	if err != nil {
+		return err
+	}
+	switch r.Status {
+	case StatusData:
+		return r.send(data)
+	case StatusList:
+		for _, err := range r.Lines() {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return ErrNoUpload
 }
-
-// ErrNoUpload says that a command was done without asking for the upload that was meant for it.
-var ErrNoUpload = errors.New("the command took no upload")
-
-// An UploadError is content that cannot be uploaded. Nothing was changed by it.
-type UploadError struct {
-	Line int // from 1; 0 where reading failed
-	Err  error
-}
-
-// Lines returns the lines of a list, without their ends and their dot-stuffing. They are read from the network as the
-// loop goes on. A list that breaks off ends with a [*CutError]. Lines can be ranged over once; leaving the
-// loop early closes the connection, since the rest would have to be read.
-func (r *Response) Lines() iter.Seq2[string, error] { return r.lines() }
-
-// Rows is [Response.Lines] with each line split into its fields. A value that
-// holds a double quote comes unescaped in lists and is taken whole where that is
-// possible: a field ends at a quote before a TAB or the end of the line.
-func (r *Response) Rows() iter.Seq2[[]string, error] { return r.rows() }
-
-// Upload sends the content that a reply with StatusData asks for and returns the error of the reply that follows.
-// Unlike [Client.Upload] it sends while it reads; where the content turns out to be bad, or reading
-// it fails, the connection is closed, and a server of this project changes nothing. (XMail
-// 1.27 takes what it has got: use Client.Upload with it.)
-func (r *Response) Upload(content io.Reader) error { return r.upload(content) }
 
 // Quit ends the session and closes the connection.
-func (c *Client) Quit() error { return c.quit() }
+func (c *Client) Quit() error {
+	defer c.Close()
+	_, err := c.Do(context.Background(), "quit")
+	return err
+}
 
 // Close closes the connection without a word. It may be called at any time.
-func (c *Client) Close() error { return c.close() }
+func (c *Client) Close() error { return c.raw.Close() }
 
-// SplitRow returns the fields of a list row.
-func SplitRow(line string) []string { return splitRow(line) }
+// watch makes reads and writes fail when ctx is done, until stop is called.
+func (c *Client) watch(ctx context.Context) (stop func() bool) {
+	c.ctx = ctx
+	return context.AfterFunc(ctx, func() { c.raw.SetDeadline(past) })
+}
 
-// Digest returns what a client sends in place of its password, without the "#": the
-// hexadecimal MD5 of the greeting's timestamp (with its < and >) and the password.
-func Digest(timestamp, password string) string { return digest(timestamp, password) }
+// readBy and writeBy set the deadline of one wait. Whatever order they and the end of
+// the context come in, the deadline is over in the end.
+func (c *Client) readBy() {
+	c.nc.SetReadDeadline(time.Now().Add(c.timeout))
+	if c.ctx.Err() != nil {
+		c.nc.SetReadDeadline(past)
+	}
+}
+
+func (c *Client) writeBy() {
+	c.nc.SetWriteDeadline(time.Now().Add(c.timeout))
+	if c.ctx.Err() != nil {
+		c.nc.SetWriteDeadline(past)
+	}
+}
+
+func (c *Client) read(p []byte) (int, error) { return c.nc.Read(p) }
+
+func (c *Client) write(p []byte) (int, error) {
+	c.writeBy()
+	n, err := c.nc.Write(p)
+	return n, c.explain(err)
+}
+
+func (c *Client) readLine() (string, error) {
+	c.readBy()
+	line, err := c.r.line(maxReplyLine)
+	if err == io.EOF {
+		err = errors.New("the server closed the connection")
+		err = &closedError{err}
+	}
+	return string(line), c.explain(err)
+}
+
+// A closedError is an io.ErrUnexpectedEOF that says what happened.
+type closedError struct{ error }
+
+func (e *closedError) Is(target error) bool { return target == io.ErrUnexpectedEOF }
+
+// explain names the context as the cause where it is.
+func (c *Client) explain(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.ctx.Err() != nil {
+		return c.ctx.Err()
+	}
+	return err
+}
+
+// parseReply returns the status and the text of a reply line, or the refusal that it is.
+func parseReply(line string) (Status, string, error) {
+	if line == "" || line[0] != '+' && line[0] != '-' {
+		return 0, "", &ProtocolError{line}
+	}
+	number, text, _ := strings.Cut(line[1:], " ")
+	n := 0
+	for _, ch := range []byte(number) {
+		if ch < '0' || ch > '9' || n > 1e6 {
+			return 0, "", &ProtocolError{line}
+		}
+		n = 10*n + int(ch-'0')
+	}
+	switch {
+	case number == "":
+		return 0, "", &ProtocolError{line}
+	case line[0] == '-':
+		return 0, "", &Error{Code: Code(n), Text: text}
+	}
+	return Status(n), text, nil
+}

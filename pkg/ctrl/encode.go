@@ -11,13 +11,16 @@ const MaxLine = 4092
 
 // An ArgError says that an argument cannot be put into a command line.
 type ArgError struct {
-	Index  int // of the argument, the command being 0; -1 for the whole line
+	Index  int    // of the argument, the command being 0; -1 for the whole line
+	Name   string // what it is called, where it is no argument: "user name"
 	Reason string
 }
 
 // Error names the argument by its number, not its content, which may be secret.
 func (e *ArgError) Error() string {
 	switch {
+	case e.Name != "":
+		return "the " + e.Name + " " + e.Reason
 	case e.Index < 0:
 		return "the command line " + e.Reason
 	case e.Index == 0:
@@ -35,14 +38,14 @@ func (e *ArgError) Error() string {
 // any byte above 127.
 func EncodeLine(args ...string) (string, error) {
 	if len(args) == 0 {
-		return "", &ArgError{-1, "is empty"}
+		return "", &ArgError{Index: -1, Reason: "is empty"}
 	}
 	if args[0] == "" {
-		return "", &ArgError{0, "is empty"}
+		return "", &ArgError{Reason: "is empty"}
 	}
 	line, err := encodeFields(args)
 	if err == nil && len(line) > MaxLine {
-		return "", &ArgError{-1, fmt.Sprintf("has %d bytes, more than %d", len(line), MaxLine)}
+		return "", &ArgError{Index: -1, Reason: fmt.Sprintf("has %d bytes, more than %d", len(line), MaxLine)}
 	}
 	return line, err
 }
@@ -54,11 +57,11 @@ func encodeFields(args []string) (string, error) {
 			b.WriteByte('\t')
 		}
 		if j := strings.IndexAny(arg, "\t\r\n\x00"); j >= 0 {
-			return "", &ArgError{i, "has " + controlNames[arg[j]] + " in it"}
+			return "", &ArgError{Index: i, Reason: "has " + controlNames[arg[j]] + " in it"}
 		}
 		if strings.HasSuffix(arg, `\`) {
 			if arg[0] == '"' {
-				return "", &ArgError{i, `begins with " and ends in \, which a command line cannot express`}
+				return "", &ArgError{Index: i, Reason: `begins with " and ends in \, which a command line cannot express`}
 			}
 			b.WriteString(arg)
 			continue

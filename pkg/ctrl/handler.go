@@ -74,11 +74,7 @@ type Login struct {
 	TLS       *tls.ConnectionState // nil in clear text
 }
 
-// Verify reports whether the login was made with password, in a time that does
-// not depend on where they differ.
-func (l Login) Verify(password string) bool { return l.verify(password) }
-
-// Format keeps secrets out of logs: a Login prints as user and address.
+// String keeps secrets out of logs: a Login prints as user and address.
 func (l Login) String() string { return l.User + "@" + l.Remote.String() }
 
 // A LoginEvent is a step of a login: two a login, LoginRequest before it is

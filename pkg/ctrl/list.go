@@ -23,8 +23,8 @@ type ListWriter struct {
 type lineSink interface{ Write(p []byte) (int, error) }
 
 // Row writes a row: each field in double quotes, a TAB between them. Nothing is escaped: that is the
-// protocol, and what existing clients read. A CR, LF or NUL, which no line can hold,
-// is written as "?"; other control characters go out as they are.
+// protocol, and what existing clients read. A TAB, CR, LF or NUL, which no field can
+// hold, is written as "?"; other control characters go out as they are.
 func (w *ListWriter) Row(fields ...string) error {
 	b := w.buf[:0]
 	for i, f := range fields {
@@ -34,7 +34,7 @@ func (w *ListWriter) Row(fields ...string) error {
 		b = append(b, '"')
 		for j := range len(f) {
 			switch c := f[j]; c {
-			case '\r', '\n', 0:
+			case '\t', '\r', '\n', 0:
 				b = append(b, '?')
 			default:
 				b = append(b, c)

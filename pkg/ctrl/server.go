@@ -1,7 +1,6 @@
 package ctrl
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -57,33 +56,16 @@ type Server struct {
 	Clock func() time.Time
 
 	once     sync.Once
-	limits   Limits
+	limits   Limits // with defaults
 	counts   sessionCounts
 	failures failureCounts
+	refusing atomic.Int32 // connections being refused
 	nextID   atomic.Uint64
 	draining atomic.Bool
 
 	mu        sync.Mutex
-	closed    bool
 	listeners map[net.Listener]struct{}
 	conns     map[*conn]struct{}
-	wg        sync.WaitGroup // of connections
+	stop      chan struct{} // closed when draining begins
+	ended     chan struct{} // closed when the last connection has ended
 }
-
-// Serve accepts connections on l that begin in clear text. It returns when l
-// fails for good, when ctx is done, or after [Server.Shutdown] with
-// [ErrServerClosed]; l is then closed, and the connections that Serve accepted have
-// ended. When ctx is done they are cut; a Shutdown is kinder. ctx is also the parent of the
-// contexts that the Handler gets. When no files are left for new connections
-// Serve waits and tries again.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.serve(ctx, l, false) }
-
-// ServeTLS is Serve for connections that begin with a TLS handshake.
-func (s *Server) ServeTLS(ctx context.Context, l net.Listener) error { return s.serve(ctx, l, true) }
-
-// Shutdown ends the server. It closes the listeners, ends idle connections and
-// uploads that are still arriving (each is told CodeShutdown; nothing was done), and lets commands that
-// run finish. When ctx is done before all have, their contexts are cancelled and
-// their connections cut, and Shutdown returns an error that wraps ctx.Err() within
-// a second, whether they ended or not. It may be called more than once.
-func (s *Server) Shutdown(ctx context.Context) error { return s.shutdown(ctx) }
