@@ -1,0 +1,255 @@
+package tabfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+)
+
+// One goroutine commits. It takes all transactions that wait, runs them one
+// after the other on what is in memory, prepares the files that they change,
+// makes one record of each durable with a single sync, puts the files in place,
+// and only then answers.
+
+// A request is a transaction, or a step of the store itself.
+type request struct {
+	f    func(*Tx) error
+	try  bool
+	step func() // instead of f
+
+	err  error
+	done chan struct{}
+}
+
+// batchMax is how many transactions share a sync at most.
+const batchMax = 512
+
+// Update runs f as one transaction and returns when it is durable, or with the
+// error of f, after which nothing has changed. f sees all that was committed
+// before; it may run more than once, holds up every other change while it runs,
+// and does not call the store other than by its Tx. ctx counts until f runs.
+//
+// A [*WriteError] is a transaction that could not be written, for instance to a
+// full disk; nothing has changed then either. After [ErrFailed] the outcome is
+// known only after a restart.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
+	return s.do(ctx, &request{f: f})
+}
+
+// Try runs f as Update does and returns its error, and changes nothing.
+func (s *Store) Try(ctx context.Context, f func(*Tx) error) error {
+	return s.do(ctx, &request{f: f, try: true})
+}
+
+// step runs f in the goroutine that commits.
+func (s *Store) step(f func()) error {
+	return s.do(context.Background(), &request{step: f})
+}
+
+func (s *Store) do(ctx context.Context, r *request) error {
+	if r.step == nil && s.closing.Load() {
+		return ErrClosed
+	}
+	r.done = make(chan struct{})
+	select {
+	case s.queue <- r:
+		<-r.done
+		if errors.Is(r.err, errRemade) {
+			if err := s.checkpoint(); err != nil {
+				return &WriteError{err}
+			}
+			return s.do(ctx, r)
+		}
+		return r.err
+	case <-s.closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) committer() {
+	for {
+		select {
+		case r := <-s.queue:
+			s.commitAll(s.waiting(r))
+		case <-s.closed:
+			return
+		}
+	}
+}
+
+// waiting returns r and what else waits behind it.
+func (s *Store) waiting(r *request) []*request {
+	all := []*request{r}
+	for len(all) < batchMax {
+		select {
+		case r := <-s.queue:
+			all = append(all, r)
+		default:
+			return all
+		}
+	}
+	return all
+}
+
+// commitAll commits requests in batches as large as can be.
+func (s *Store) commitAll(all []*request) {
+	alone := 0 // so many are committed one by one, since they failed together
+	for len(all) > 0 {
+		if all[0].step != nil {
+			all[0].step()
+			close(all[0].done)
+			all = all[1:]
+			continue
+		}
+		size := len(all)
+		if alone > 0 {
+			size = 1
+		}
+		b := s.run(all[:size])
+		if err := s.write(b); err != nil && len(b.records) > 1 && s.Failure() == nil {
+			alone = len(b.requests)
+			continue // all of them again: the one that cannot be written spoils no other
+		}
+		for _, r := range b.requests {
+			close(r.done)
+		}
+		all = all[len(b.requests):]
+		alone = max(alone-1, 0)
+	}
+}
+
+// A batch is a number of transactions that become durable together.
+type batch struct {
+	requests []*request
+	records  []*record
+	changed  []*table           // in the order of their first change
+	before   map[*table]version // as they were before the batch
+	pending  *pathSet           // what the batch is about to change on disk
+}
+
+// A version is what a transaction can change of a table, to put it back.
+type version struct {
+	content *content
+	gone    bool
+}
+
+// run executes transactions until one needs to wait for those before it.
+func (s *Store) run(all []*request) *batch {
+	b := &batch{before: make(map[*table]version), pending: newPathSet()}
+	for _, r := range all {
+		if r.step != nil {
+			break
+		}
+		if err := s.Failure(); err != nil && !r.try {
+			r.err = err
+			b.requests = append(b.requests, r)
+			continue
+		}
+		tx := &Tx{s: s, tables: make(map[string]*TxTable), batch: b}
+		err := call(r.f, tx)
+		if tx.conflict {
+			break
+		}
+		if tx.remade {
+			err = errRemade
+		}
+		r.err = err
+		b.requests = append(b.requests, r)
+		if err == nil && !r.try && len(tx.ops) > 0 {
+			s.accept(b, tx)
+		}
+	}
+	return b
+}
+
+// errRemade asks for a checkpoint before a transaction runs again.
+var errRemade = errors.New("tabfile: transaction runs again after a checkpoint")
+
+// call runs the function of a transaction. A panic in it is its own failure and
+// not that of the store.
+func call(f func(*Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("transaction panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f(tx)
+}
+
+// accept makes the changes of a transaction part of the batch.
+func (s *Store) accept(b *batch, tx *Tx) {
+	for _, tt := range tx.tables {
+		if !tt.changed {
+			continue
+		}
+		if _, ok := b.before[tt.t]; !ok {
+			b.before[tt.t] = version{tt.t.working, tt.t.gone}
+			b.changed = append(b.changed, tt.t)
+		}
+		tt.t.working, tt.t.gone = tt.View.c, false
+	}
+	for i := range tx.ops {
+		if !tx.ops[i].changesRow() {
+			b.pending.add(tx.ops[i].path)
+		}
+	}
+	s.lsn++
+	b.records = append(b.records, &record{lsn: s.lsn, ops: tx.ops})
+}
+
+// write makes a batch durable and visible. After an error nothing of it is.
+func (s *Store) write(b *batch) error {
+	if len(b.records) == 0 {
+		return nil
+	}
+	p := &plan{
+		s: s, b: b,
+		whole: make(map[string]*op),
+		rows:  make(map[*table][]op),
+		shown: make(map[*table]state),
+	}
+	err := p.prepare()
+	if err == nil {
+		err = p.log()
+	}
+	if err != nil {
+		p.abandon()
+		for t, v := range b.before {
+			t.working, t.gone = v.content, v.gone
+		}
+		if s.Failure() == nil {
+			err = &WriteError{err}
+		}
+	} else {
+		err = p.apply()
+		for _, t := range b.changed {
+			t.publish()
+		}
+	}
+	if err != nil {
+		for _, r := range b.requests {
+			if r.err == nil && !r.try {
+				r.err = err
+			}
+		}
+	}
+	s.wakeFlusher()
+	return err
+}
+
+// tmpName returns a new name in the tmp folder of the root.
+func (s *Store) tmpName(ext string) string {
+	s.names++
+	return filepath.Join(s.root, tmpDir, strconv.FormatUint(s.names, 10)+ext)
+}
+
+const (
+	tmpDir   = "tmp"
+	stageExt = ".stage" // a tree that is being made
+	trashExt = ".trash" // a tree that is being removed
+)

@@ -1,0 +1,17 @@
+//go:build !unix
+
+package tabfile
+
+import (
+	"io/fs"
+	"os"
+)
+
+func (osFS) Writable(dir string) error {
+	_, err := os.Stat(dir)
+	return err
+}
+
+func keepOwner(*os.File, fs.FileInfo) {}
+
+func inode(fs.FileInfo) uint64 { return 0 }

@@ -1,0 +1,397 @@
+package tabfile
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A plan puts one batch on disk: everything that can fail for want of space or
+// permission is written beside its place first, then the journal, and after
+// that there are only names to change.
+type plan struct {
+	s     *Store
+	b     *batch
+	base  record           // what the journal must know of the tables first
+	whole map[string]*op   // the last write of each file that is written as a whole
+	rows  map[*table][]op  // the changes of rows
+	shown map[*table]state // tables whose files show the batch at once
+	steps []func() error   // to put the files in place
+	undo  []func() error   // to throw away what was prepared
+	paths []string         // what the steps change on disk
+}
+
+// A state is what the store knows of a table's file.
+type state struct {
+	id  fileID
+	sum sum
+}
+
+// prepare writes what the batch needs beside its place.
+func (p *plan) prepare() error {
+	if err := p.s.openSegment(); err != nil {
+		return err
+	}
+	for _, r := range p.b.records {
+		for i := range r.ops {
+			if o := &r.ops[i]; o.kind == opWrite {
+				p.whole[o.path] = o
+			}
+		}
+	}
+	for _, t := range p.b.changed {
+		if err := p.table(t); err != nil {
+			return err
+		}
+	}
+	for _, r := range p.b.records {
+		for i := range r.ops {
+			if err := p.op(&r.ops[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// table decides how a table's file comes to show the batch, and what the
+// journal must know before.
+func (p *plan) table(t *table) error {
+	before := p.b.before[t].content
+	id, err := p.s.idOnDisk(t.name)
+	if err != nil {
+		return err
+	}
+	edited := id != *t.known.Load()
+	small := before.size <= directMax
+	switch {
+	case p.whole[t.name] != nil:
+		// The journal gets the whole file anyway.
+	case edited:
+		// Somebody has the file in hand: it is merged when they are done.
+	case len(t.pending) == 0 && t.based != p.s.segment.number, small && !t.direct:
+		o := op{kind: opBase, path: t.name, exists: before.exists, whole: small}
+		if small {
+			o.data = before.text()
+		} else {
+			o.sum = t.sum
+		}
+		p.base.ops = append(p.base.ops, o)
+		t.based = p.s.segment.number
+		t.direct = small
+	}
+	if p.whole[t.name] != nil || (t.direct && !edited && t.working.size <= directMax) {
+		return p.rewrite(t)
+	}
+	t.direct = false
+	return nil
+}
+
+// rewrite prepares the file of a table as it is in memory.
+func (p *plan) rewrite(t *table) error {
+	if !t.working.exists {
+		p.remove(t.name)
+		p.shown[t] = state{}
+		return nil
+	}
+	first := len(p.steps)
+	st, err := p.file(t.name, t.working.writeTo, t.working.size > directMax)
+	if err != nil || p.whole[t.name] != nil {
+		p.shown[t] = st
+		return err
+	}
+	rename := p.steps[first]
+	p.shown[t] = st
+	p.steps[first] = func() error {
+		if !p.s.sameOnDisk(t) { // an editor was faster: merged when it is done
+			delete(p.shown, t)
+			t.direct = false
+			return nil
+		}
+		return rename()
+	}
+	return nil
+}
+
+// file prepares a file and the step that puts it in place.
+func (p *plan) file(name string, write func(io.Writer) error, summed bool) (state, error) {
+	target, err := p.s.fs.Resolve(p.s.disk(name))
+	if err != nil {
+		return state{}, err
+	}
+	tmp := tmpBeside(target)
+	f, err := p.s.fs.Create(tmp, target, p.s.opts.Modes().File)
+	if err != nil {
+		return state{}, err
+	}
+	p.undo = append(p.undo, func() error { return p.s.fs.Remove(tmp) })
+	st, err := fill(f, write, summed)
+	if err != nil {
+		return state{}, err
+	}
+	p.steps = append(p.steps, func() error { return p.s.fs.Rename(tmp, target) })
+	p.paths = append(p.paths, target, filepath.Dir(target))
+	return st, nil
+}
+
+// tmpBeside returns the name under which a file is prepared: beside its place,
+// so that it can be renamed, and hidden from those who list the folder.
+func tmpBeside(target string) string {
+	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".new")
+}
+
+func (p *plan) remove(name string) {
+	target := p.s.disk(name)
+	p.steps = append(p.steps, func() error { return ignoreMissing(p.s.fs.Remove(target)) })
+	p.paths = append(p.paths, filepath.Dir(target))
+}
+
+// op prepares what one step of a transaction does on disk.
+func (p *plan) op(o *op) error {
+	switch o.kind {
+	case opMakeTree:
+		return p.makeTree(o)
+	case opRemoveTree:
+		p.removeTree(o)
+	case opWrite:
+		return p.writeFile(o)
+	default:
+		t := p.b.table(o.path)
+		p.rows[t] = append(p.rows[t], *o)
+	}
+	return nil
+}
+
+// table returns the table of that name that the batch has changed.
+func (b *batch) table(name string) *table {
+	i := slices.IndexFunc(b.changed, func(t *table) bool { return t.name == name })
+	return b.changed[i]
+}
+
+func (p *plan) writeFile(o *op) error {
+	text, _, err := readFile(p.s.fs, p.s.disk(o.path))
+	if err == nil {
+		o.sum = sumOf(text)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if o != p.whole[o.path] || p.s.opts.schemaOf(o.path) != nil {
+		return nil // a later step writes it, or the table itself
+	}
+	if !o.exists {
+		p.remove(o.path)
+		return nil
+	}
+	_, err = p.file(o.path, func(w io.Writer) error {
+		_, err := io.WriteString(w, o.data)
+		return err
+	}, false)
+	return err
+}
+
+// makeTree prepares a tree under a temporary name.
+func (p *plan) makeTree(o *op) error {
+	stage := p.s.tmpName(stageExt)
+	err := p.s.build(stage, o)
+	p.undo = append(p.undo, func() error { return p.s.fs.RemoveAll(stage) })
+	if err != nil {
+		return err
+	}
+	target := p.s.disk(o.path)
+	p.steps = append(p.steps, func() error {
+		err := p.s.fs.Rename(stage, target)
+		if err != nil { // perhaps it is another file system
+			return errors.Join(p.s.build(target, o), p.s.fs.RemoveAll(stage))
+		}
+		return nil
+	})
+	p.paths = append(p.paths, filepath.Dir(target), target)
+	for _, dir := range o.dirs {
+		p.paths = append(p.paths, filepath.Join(target, filepath.FromSlash(dir)))
+	}
+	for _, f := range o.files {
+		p.paths = append(p.paths, filepath.Join(target, filepath.FromSlash(f.name)))
+	}
+	return nil
+}
+
+// build makes what is missing of a tree at target.
+func (s *Store) build(target string, o *op) error {
+	modes := s.opts.Modes()
+	if err := ignoreExisting(s.fs.Mkdir(target, modes.Dir)); err != nil {
+		return err
+	}
+	for _, dir := range o.dirs {
+		if err := ignoreExisting(s.fs.Mkdir(filepath.Join(target, filepath.FromSlash(dir)), modes.Dir)); err != nil {
+			return err
+		}
+	}
+	for _, made := range o.files {
+		f, err := s.fs.Create(filepath.Join(target, filepath.FromSlash(made.name)), "", modes.File)
+		if err != nil {
+			return err
+		}
+		_, err = fill(f, func(w io.Writer) error {
+			_, err := io.WriteString(w, made.data)
+			return err
+		}, false)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeTree renames a tree away, so that it is gone at once, and removes it in
+// the background.
+func (p *plan) removeTree(o *op) {
+	target := p.s.disk(o.path)
+	trash := p.s.tmpName(trashExt)
+	p.steps = append(p.steps, func() error { return p.s.discard(target, trash) })
+	p.paths = append(p.paths, filepath.Dir(target))
+}
+
+func (s *Store) discard(target, trash string) error {
+	err := s.fs.Rename(target, trash)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.fs.Lstat(target); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	if err != nil { // perhaps it is another file system, or tmp is not there
+		return s.fs.RemoveAll(target)
+	}
+	s.wg.Go(func() {
+		if err := s.fs.RemoveAll(trash); err != nil {
+			s.log.Warn("removed folder is left in tmp", "file", trash, "err", err)
+		}
+	})
+	return nil
+}
+
+// log makes the batch durable.
+func (p *plan) log() error {
+	if len(p.base.ops) > 0 {
+		// Numbers only grow in a journal, and the base stands before the batch.
+		p.s.lsn++
+		p.base.lsn = p.b.records[0].lsn
+		for i, r := range p.b.records {
+			r.lsn = p.base.lsn + uint64(i) + 1
+		}
+		p.s.segment.add(&p.base)
+	}
+	for _, r := range p.b.records {
+		p.s.segment.add(r)
+	}
+	failed, err := p.s.segment.sync()
+	if failed {
+		err = p.s.fail(err)
+	}
+	return err
+}
+
+// apply puts the prepared files in place. What fails here is in the journal and
+// happens at the next start; until then the store cannot go on.
+func (p *plan) apply() error {
+	for _, step := range p.steps {
+		if err := step(); err != nil {
+			return p.s.fail(err)
+		}
+	}
+	for _, name := range p.paths {
+		p.s.touched[name] = true
+	}
+	for _, t := range p.b.changed {
+		if st, ok := p.shown[t]; ok {
+			t.known.Store(&st.id)
+			t.sum = st.sum
+			t.pending = nil
+			t.epoch++
+		} else {
+			t.pending = append(t.pending, p.rows[t]...)
+		}
+	}
+	for _, r := range p.b.records {
+		for i := range r.ops {
+			switch o := &r.ops[i]; o.kind {
+			case opRemoveTree:
+				p.s.removed.add(o.path)
+				p.s.forget(o.path)
+			case opMakeTree:
+				p.s.forget(o.path)
+			}
+		}
+	}
+	return nil
+}
+
+// forget drops the tables below a folder that is new or gone.
+func (s *Store) forget(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.onDemand {
+		if strings.HasPrefix(name, dir+"/") {
+			delete(s.onDemand, name)
+			delete(s.problems, name)
+		}
+	}
+}
+
+// abandon throws away what was prepared.
+func (p *plan) abandon() {
+	if p.s.segment != nil {
+		p.s.segment.discard()
+	}
+	for _, undo := range p.undo {
+		if err := undo(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			p.s.log.Warn("leftover of a change that failed", "err", err)
+		}
+	}
+}
+
+// fill writes a new file, closes it and returns what is to be known of it. Its
+// sum is known only when it is asked for.
+func fill(f File, write func(io.Writer) error, summed bool) (state, error) {
+	var st state
+	hash := sha256.New()
+	var dst io.Writer = f
+	if summed {
+		dst = io.MultiWriter(f, hash)
+	}
+	w := bufio.NewWriterSize(dst, directMax)
+	err := write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	var info fs.FileInfo
+	if err == nil {
+		info, err = f.Stat()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return state{}, err
+	}
+	if summed {
+		hash.Sum(st.sum[:0])
+	}
+	st.id = idOf(info)
+	return st, nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func ignoreExisting(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}

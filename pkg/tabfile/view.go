@@ -1,0 +1,92 @@
+package tabfile
+
+import "iter"
+
+// A Row is one readable row of a table. It is never changed, and stays valid
+// when the table changes.
+type Row struct{ l *line }
+
+// Fields returns the fields of the row.
+func (r Row) Fields() []string { return Split(r.l.body()) }
+
+// Field returns field i, counted from 0, or "" where the row has fewer.
+func (r Row) Field(i int) string {
+	field, _ := Field(r.l.body(), i)
+	return field
+}
+
+// Raw returns the row as it stands in the file, without its line end.
+func (r Row) Raw() string { return r.l.body() }
+
+// Before reports whether r stands above other in the same version of a table.
+func (r Row) Before(other Row) bool { return r.l.seq < other.l.seq }
+
+// A View is one version of a table. It does not change and may be used by
+// several goroutines; a nil View is a table that is not there.
+type View struct {
+	c    *content
+	gone bool
+}
+
+// Exists reports whether the file of the table is there. A table whose file
+// vanished under the running store keeps its rows for look-ups.
+func (v *View) Exists() bool { return v != nil && v.c.exists && !v.gone }
+
+// Len returns the number of readable rows.
+func (v *View) Len() int {
+	if v == nil {
+		return 0
+	}
+	return v.c.rows
+}
+
+// Rows returns the readable rows in file order.
+func (v *View) Rows() iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		if v == nil {
+			return
+		}
+		v.c.lines.Scan(func(l *line) bool { return !l.row || yield(Row{l}) })
+	}
+}
+
+// First returns the earliest row in the file that has this key in an index.
+func (v *View) First(index, key string) (Row, bool) {
+	for row := range v.All(index, key) {
+		return row, true
+	}
+	return Row{}, false
+}
+
+// All returns the rows that have this key in an index, in file order.
+func (v *View) All(index, key string) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		if v == nil {
+			return
+		}
+		v.c.withKey(v.c.schema.index(index), key, func(l *line) bool { return yield(Row{l}) })
+	}
+}
+
+// Prefix returns the rows whose key in an index begins with prefix, in the
+// order of their keys.
+func (v *View) Prefix(index, prefix string) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		if v == nil {
+			return
+		}
+		tree := v.c.indexes[v.c.schema.index(index)]
+		tree.Ascend(entry{prefix, &line{}}, func(e entry) bool {
+			return len(e.key) >= len(prefix) && e.key[:len(prefix)] == prefix && yield(Row{e.line})
+		})
+	}
+}
+
+// Last returns the row with the greatest key in an index.
+func (v *View) Last(index string) (Row, bool) {
+	if v == nil {
+		return Row{}, false
+	}
+	e, ok := v.c.indexes[v.c.schema.index(index)].Max()
+	return Row{e.line}, ok
+}
