@@ -1,10 +1,13 @@
-// Package commands is the table of control commands: their grammar, what they do and how
-// they answer. It is data only; the server, the command-line client, its
-// completion and the manual are made from it.
+// Package commands is the table of control commands: their grammar, what they
+// do and how they answer. It is data only; the server, the command-line client,
+// its completion and the manual are made from it.
 package commands
 
 import (
+	"fmt"
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
 )
@@ -22,58 +25,118 @@ const (
 type Arg struct {
 	Name     string   // as in "remote-host"
 	Optional bool     // may be left out, with all after it
-	Repeat   bool     // this one, and those before it that repeat, may come again
+	Repeat   bool     // it and the others that repeat may come again, in turn
 	Secret   bool     // never to be logged or shown
 	Values   []string // the values it may have, where they are few and fixed
 }
 
-// A Command is a control command.
+// A Command is a control command. What its slices hold must not be changed.
 type Command struct {
 	Name    string
 	Args    []Arg
-	Min     int // fewest arguments
-	Max     int // most arguments; -1: any number
-	Kind    Kind
+	Min     int         // fewest arguments
+	Max     int         // most arguments; -1: any number, those beyond Args being ignored where none repeats
+	Kind    Kind        //
 	Changes bool        // whether it changes anything on the server
-	Rows    []string    // names of the columns of its list; none where it sends lines of a file
+	Rows    []string    // names of the columns of its list; none where it sends the lines of a file
 	Meaning string      // what it does, one or two sentences
-	Codes   []ctrl.Code // refusals it may answer, besides those of any command, ascending
+	Codes   []ctrl.Code // refusals that it may answer besides those of [Common], ascending
 	Ours    bool        // not a command of XMail 1.27
 }
 
+var all = sync.OnceValue(build)
+
 // All returns all commands, sorted by name.
-func All() []Command { return slices.Clone(table) }
+func All() []Command { return slices.Clone(all()) }
+
+// Common returns the refusals that any command may answer, ascending.
+func Common() []ctrl.Code {
+	return []ctrl.Code{ctrl.CodeShutdown, ctrl.CodeInternal, ctrl.CodeTimeout, ctrl.CodeCommand, ctrl.CodeForbidden, ctrl.CodeLineTooLong}
+}
 
 // Lookup returns the command of that name, whose ASCII letters may be of any case.
-func Lookup(name string) (Command, bool) { return lookup(name) }
+func Lookup(name string) (Command, bool) {
+	name = strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
+	i, ok := slices.BinarySearchFunc(all(), name, func(c Command, name string) int { return strings.Compare(c.Name, name) })
+	if !ok {
+		return Command{}, false
+	}
+	return all()[i], true
+}
 
 // Usage returns the grammar on one line: "userlist [domain-pattern [user-pattern]]".
-func (c Command) Usage() string { return c.usage() }
+func (c Command) Usage() string {
+	if len(c.Args) == 0 {
+		return c.Name
+	}
+	return c.Name + " " + formatArgs(c.Args)
+}
 
-// CheckArgs returns nil when args, without the command, are a valid number of arguments, and
-// otherwise an error that ends in the usage.
-func (c Command) CheckArgs(args []string) error { return c.checkArgs(args) }
+// CheckArgs returns nil when args, without the command, are as many as there
+// may be, and otherwise an error that ends in the usage.
+func (c Command) CheckArgs(args []string) error {
+	n := len(args)
+	problem := ""
+	switch {
+	case n < c.Min:
+		problem = "too few arguments"
+	case c.Max >= 0 && n > c.Max:
+		problem = "too many arguments"
+	default:
+		first, group := c.repeats()
+		if group > 1 && n > first && (n-first)%group != 0 {
+			problem = "arguments missing"
+		}
+	}
+	if problem == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: %s, usage: %s", c.Name, problem, c.Usage())
+}
+
+// repeats returns the index of the first argument that repeats and how many do.
+func (c Command) repeats() (first, group int) {
+	for i, a := range c.Args {
+		if a.Repeat {
+			if group == 0 {
+				first = i
+			}
+			group++
+		}
+	}
+	return first, group
+}
 
 // Secret reports whether argument i (from 0, without the command) is a secret.
-func (c Command) Secret(i int) bool { return c.secret(i) }
+func (c Command) Secret(i int) bool { return i < len(c.Args) && c.Args[i].Secret }
 
-// Mask returns args (without the command) with "*" in place of secrets. Of a command that is not in the table,
-// and of one with the wrong number of arguments, where a secret may be anywhere, all are masked
-// but the first.
-func Mask(name string, args []string) []string { return mask(name, args) }
-
-// HelpRow returns the command as a row of the list that help answers; ParseHelpRow reads it.
-func (c Command) HelpRow() []string { return c.helpRow() }
-
-// ParseHelpRow returns the command of a row of help. Columns after those it
-// knows are ignored.
-func ParseHelpRow(row []string) (Command, error) { return parseHelpRow(row) }
-
-// HelpColumns returns the names of the columns of [Command.HelpRow].
-func HelpColumns() []string { return slices.Clone(helpColumns) }
-
-// DetailRows returns the rows of the list that "help COMMAND" answers: a word and its values in each.
-func (c Command) DetailRows() [][]string { return c.detailRows() }
-
-// Markdown returns the table of all commands as a page of the manual.
-func Markdown() string { return markdown() }
+// Mask returns args (without the command) with "*" in place of secrets, for logs.
+// Of a command that is not in the table, and of one with a secret and a wrong number of
+// arguments, a secret may be anywhere: all are masked but the first.
+func Mask(name string, args []string) []string {
+	masked := slices.Clone(args)
+	c, ok := Lookup(name)
+	switch {
+	case ok && c.Name == "try":
+		if len(args) > 0 {
+			return append(masked[:1], Mask(args[0], args[1:])...)
+		}
+		return masked
+	case ok && (c.CheckArgs(args) == nil || !slices.ContainsFunc(c.Args, func(a Arg) bool { return a.Secret })):
+		for i := range masked {
+			if c.Secret(i) {
+				masked[i] = "*"
+			}
+		}
+		return masked
+	}
+	for i := 1; i < len(masked); i++ {
+		masked[i] = "*"
+	}
+	return masked
+}

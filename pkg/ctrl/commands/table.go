@@ -1,0 +1,73 @@
+package commands
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/xmaild/xmaild/pkg/ctrl"
+)
+
+// An entry is a row of the table: a Command as it is easiest to read and to change.
+type entry struct {
+	name, args string // args in the grammar of grammar.go
+	flags      string // words: list, upload, changes, ignores (more arguments than args has), ours
+	rows       string // columns of its list
+	codes      []ctrl.Code
+	meaning    string
+}
+
+// secrets are the names of arguments that are secret wherever they occur.
+var secrets = []string{"password"}
+
+// values are the arguments with few and fixed values, by command and name.
+var values = map[string][]string{
+	"useradd type":        {"U", "M"},
+	"usergetmproc flags":  {"U", "D", "DU"},
+	"usersetmproc which":  {"U", "D"},
+	"poplnkenable enable": {"1", "0"},
+	"mluseradd perms":     {"R", "W", "RW", "RA", "RWA"},
+	"poplnkadd authtype":  {"CLR", "APOP", "FAPOP", "POP3S", "POP3STLS"},
+}
+
+// build returns the commands of the table. It panics where the table is wrong, which
+// the tests would find.
+func build() []Command {
+	commands := make([]Command, 0, len(table))
+	for _, e := range table {
+		commands = append(commands, e.command())
+	}
+	slices.SortFunc(commands, func(a, b Command) int { return strings.Compare(a.Name, b.Name) })
+	return commands
+}
+
+func (e entry) command() Command {
+	args, least, most, err := parseArgs(e.args)
+	if err != nil {
+		panic(fmt.Sprintf("command table: %s: %v", e.name, err))
+	}
+	c := Command{
+		Name: e.name, Args: args, Min: least, Max: most, Kind: Plain, Rows: words(e.rows),
+		Codes: slices.Clone(e.codes), Meaning: e.meaning,
+	}
+	for i, a := range args {
+		args[i].Secret = slices.Contains(secrets, a.Name)
+		args[i].Values = values[e.name+" "+a.Name]
+	}
+	for flag := range strings.FieldsSeq(e.flags) {
+		switch flag {
+		case "list", "upload":
+			c.Kind = Kind(flag)
+		case "changes":
+			c.Changes = true
+			c.Codes = append(c.Codes, ctrl.CodeWriteFile)
+		case "ignores":
+			c.Max = -1
+		case "ours":
+			c.Ours = true
+		}
+	}
+	slices.Sort(c.Codes)
+	c.Codes = slices.Compact(c.Codes)
+	return c
+}
