@@ -19,6 +19,10 @@ type Config struct {
 	CtrlSessions int           // sessions at once on both control ports; 0: 512
 	CtrlLog      bool          // write logs/ctrl-*
 
+	// CtrlFailureDelay, unless 0, is how long the refusal of a login is held
+	// back, whatever server.tab says.
+	CtrlFailureDelay time.Duration
+
 	LogRotation time.Duration // period of one log file, whole hours; 0: 24 h
 
 	// Resolve is how a host name in an endpoint's address is looked up.

@@ -39,7 +39,8 @@ type Parser struct {
 	pidDir      string
 	ctrlAddrs   []string
 	ctrlsAddrs  []string
-	ctrlPortSet bool
+	ctrlChosen  bool
+	ctrlsChosen bool
 	missing     map[string][]string // letters used, by the service that is not there yet
 	flags       *pflag.FlagSet
 }
@@ -90,10 +91,11 @@ func (p *Parser) Parse(argv0 string, args []string, getenv func(string) string) 
 	return nil
 }
 
-// PortSet says whether an option chose the port or the address of the control service.
-func (p *Parser) PortSet() bool {
-	return p.ctrlPortSet || len(p.ctrlAddrs) > 0
-}
+// CtrlChosen reports whether an option chose the port of the control service.
+func (p *Parser) CtrlChosen() bool { return p.ctrlChosen }
+
+// CtrlsChosen reports whether an option chose the port of the control service inside TLS.
+func (p *Parser) CtrlsChosen() bool { return p.ctrlsChosen }
 
 func (p *Parser) walk(args []string) error {
 	for len(args) > 0 {

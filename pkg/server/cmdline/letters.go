@@ -53,7 +53,7 @@ var groups = map[byte]map[byte]option{
 	'W': {
 		'-': {false, func(p *Parser, _ string) error { p.Config.Ctrls.Off = true; return nil }},
 		'6': {false, func(p *Parser, _ string) error { p.Config.Ctrls.IPv6 = true; return nil }},
-		'p': {true, func(p *Parser, v string) (err error) { p.Config.Ctrls.Port, err = portNumber(v); return err }},
+		'p': {true, (*Parser).setCtrlsPort},
 		'I': {true, func(p *Parser, v string) error { p.ctrlsAddrs = append(p.ctrlsAddrs, v); return nil }},
 	},
 }
@@ -72,8 +72,14 @@ var later = map[byte]struct{ name, values, plain string }{
 }
 
 func (p *Parser) setCtrlPort(v string) (err error) {
-	p.ctrlPortSet = true
+	p.ctrlChosen = true
 	p.Config.Ctrl.Port, err = portNumber(v)
+	return err
+}
+
+func (p *Parser) setCtrlsPort(v string) (err error) {
+	p.ctrlsChosen = true
+	p.Config.Ctrls.Port, err = portNumber(v)
 	return err
 }
 

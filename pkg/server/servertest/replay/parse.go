@@ -7,6 +7,7 @@
 //	< EOF       the server closes the connection without a further line
 //	<*          any rows, from here to the end of a list
 //	= none PATH nothing is there
+//	- PATH      a file or tree removed while the server is stopped, as + writes one
 package replay
 
 import (
@@ -46,10 +47,11 @@ type Row struct {
 	Text string
 }
 
-// A NewFile is a file that is written while the server does not run.
+// A NewFile is a file that is written, or removed, while the server does not run.
 type NewFile struct {
 	Path    string
 	Content []byte
+	Remove  bool
 }
 
 // Conn says how to connect.
@@ -146,8 +148,8 @@ func (p *parser) line(n int, line string) error {
 		p.add(Step{Op: Send, Line: n, Text: text})
 	case "<":
 		return p.reply(n, text)
-	case "+":
-		return p.newFile(n, text)
+	case "+", "-":
+		return p.newFile(n, NewFile{Path: text, Remove: mark == "-"})
 	case ">|", ">.":
 		s := p.last(Send)
 		if s == nil || s.End {
@@ -178,7 +180,7 @@ func (p *parser) line(n int, line string) error {
 		s.Rows = append(s.Rows, Row{n, text})
 	case "+|":
 		s := p.last(Fresh, Restart)
-		if s == nil || len(s.Files) == 0 {
+		if s == nil || len(s.Files) == 0 || s.Files[len(s.Files)-1].Remove {
 			return errPlace
 		}
 		f := &s.Files[len(s.Files)-1]
@@ -199,15 +201,15 @@ func (p *parser) reply(n int, text string) error {
 	return nil
 }
 
-func (p *parser) newFile(n int, path string) error {
+func (p *parser) newFile(n int, file NewFile) error {
 	if len(p.file.Steps) == 0 {
 		p.add(Step{Op: Fresh, Line: n})
 	}
 	s := p.last(Fresh, Restart)
-	if s == nil || path == "" {
+	if s == nil || file.Path == "" {
 		return errPlace
 	}
-	s.Files = append(s.Files, NewFile{Path: path})
+	s.Files = append(s.Files, file)
 	return nil
 }
 

@@ -15,6 +15,7 @@ func TestParse(t *testing.T) {
 +| line\x0d
 +|
 + empty
+- gone.tab
 ! conn noauth user bob pass wo#rd
 > a\tb\\c\xff
 >| ..x
@@ -39,20 +40,20 @@ func TestParse(t *testing.T) {
 ! ctrl
 `
 	want := []Step{
-		{Op: Fresh, Line: 2, Files: []NewFile{{"spool/1", []byte("line\r\n\n")}, {Path: "empty"}}},
-		{Op: Connect, Line: 7, Conn: Conn{NoAuth: true, User: "bob", Pass: "wo#rd"}},
-		{Op: Send, Line: 8, Text: "a\tb\\c\xff", Upload: []string{"..x", ""}, End: true},
-		{Op: Reply, Line: 12, Text: "-00103"},
-		{Op: Reply, Line: 14, Text: "+00100", Rows: []Row{{15, "\"a\"\t\"b\""}}, Open: true},
-		{Op: Cat, Line: 17, Text: "dir/file", Rows: []Row{{18, "x"}, {19, ""}}},
-		{Op: Tree, Line: 20, Text: "."},
-		{Op: None, Line: 21, Text: "gone"},
-		{Op: Restart, Line: 22},
-		{Op: Reply, Line: 23, Text: EOF},
-		{Op: Wait, Line: 24, Text: "spool", Count: 3, Rows: []Row{{25, "1"}}},
-		{Op: Service, Line: 26, Text: "smtp"},
-		{Op: Reply, Line: 27, Text: "220 hello"},
-		{Op: Ctrl, Line: 28},
+		{Op: Fresh, Line: 2, Files: []NewFile{{Path: "spool/1", Content: []byte("line\r\n\n")}, {Path: "empty"}, {Path: "gone.tab", Remove: true}}},
+		{Op: Connect, Line: 8, Conn: Conn{NoAuth: true, User: "bob", Pass: "wo#rd"}},
+		{Op: Send, Line: 9, Text: "a\tb\\c\xff", Upload: []string{"..x", ""}, End: true},
+		{Op: Reply, Line: 13, Text: "-00103"},
+		{Op: Reply, Line: 15, Text: "+00100", Rows: []Row{{16, "\"a\"\t\"b\""}}, Open: true},
+		{Op: Cat, Line: 18, Text: "dir/file", Rows: []Row{{19, "x"}, {20, ""}}},
+		{Op: Tree, Line: 21, Text: "."},
+		{Op: None, Line: 22, Text: "gone"},
+		{Op: Restart, Line: 23},
+		{Op: Reply, Line: 24, Text: EOF},
+		{Op: Wait, Line: 25, Text: "spool", Count: 3, Rows: []Row{{26, "1"}}},
+		{Op: Service, Line: 27, Text: "smtp"},
+		{Op: Reply, Line: 28, Text: "220 hello"},
+		{Op: Ctrl, Line: 29},
 	}
 	f, err := Parse("x.txt", text)
 	if err != nil {
@@ -76,7 +77,7 @@ func TestParseBeginsFresh(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{
 		"what is this", "! dance", "! conn sideways", "! conn user", "> a\\q", "> a\\x4", "! fresh\n<| row", "<*", ">| x", "> a\n>.\n>.",
-		"=| x", "= dog file", "= cat", "+| x", "> a\n+ file", "! wait x", "! wait x y", "!",
+		"=| x", "= dog file", "= cat", "+| x", "> a\n+ file", "- a\n+| x", "> a\n- file", "! wait x", "! wait x y", "!",
 	} {
 		if f, err := Parse("x.txt", text); err == nil || !strings.HasPrefix(err.Error(), "x.txt:") {
 			t.Errorf("Parse(%q) = %+v, %v, want an error that begins with the file and the line", text, f, err)

@@ -308,3 +308,23 @@ func (r *runner) tree(s Step) {
 	want := slices.SortedFunc(slices.Values(s.Rows), func(a, b Row) int { return strings.Compare(a.Text, b.Text) })
 	r.compare(s.Line, s.Text, want, names, func(want, got string) bool { return want == got })
 }
+
+// Apply makes the changes of files in a MailRoot whose server does not run.
+func Apply(dir string, files []NewFile) error {
+	for _, file := range files {
+		path := filepath.Join(dir, filepath.FromSlash(file.Path))
+		if file.Remove {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, file.Content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -51,12 +51,7 @@ func (f *fake) Restart(files []NewFile) error { return f.start("restart", files)
 
 func (f *fake) start(how string, files []NewFile) error {
 	f.starts = append(f.starts, how)
-	for _, file := range files {
-		if err := os.WriteFile(filepath.Join(f.dir, file.Path), file.Content, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return Apply(f.dir, files)
 }
 
 func (f *fake) serve(conn net.Conn) {
@@ -118,13 +113,16 @@ func play(t *testing.T, target Target, text string) ([]string, error) {
 
 func TestRunOfWhatComesAsRecorded(t *testing.T) {
 	f := newFake(t)
-	if err := os.MkdirAll(filepath.Join(f.dir, "sub", "deep"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{"sub/deep", "gone/too"} {
+		if err := os.MkdirAll(filepath.Join(f.dir, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	got, err := play(t, f, `+ sub/file
 +| one
 +|
 +| two\x0d
+- gone
 > noop
 < +00000 OK
 > list
@@ -163,6 +161,7 @@ func TestRunOfWhatComesAsRecorded(t *testing.T) {
 =| deep/
 =| file
 = none sub/nothing
+= none gone
 ! conn pass wrong
 < -00105 no
 ! restart

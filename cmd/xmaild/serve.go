@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xmaild/xmaild/pkg/server"
+	"github.com/xmaild/xmaild/pkg/server/cmdline"
+	"github.com/xmaild/xmaild/pkg/server/obs"
+)
+
+// drain is how long sessions may take for the commands they run when the server stops.
+const drain = 8 * time.Second
+
+func (p *program) serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve [options]",
+		Short: "Run the server on a MailRoot (this is what xmaild does without a command)",
+		Long: `Runs the server in the foreground until SIGTERM, SIGINT or SIGQUIT, or until a
+file .shutdown appears in the MailRoot. SIGHUP reloads tables and log files.`,
+	}
+	return p.subcommand(c, nil, func(ctx context.Context, parser *cmdline.Parser) error {
+		for _, word := range parser.Words {
+			parser.Warnings = append(parser.Warnings, fmt.Sprintf("argument %q is not an option and has no effect", word))
+		}
+		if parser.Config.Root == "" {
+			return usageError{errors.New("no MailRoot: give one by -Ms DIR, --root DIR or MAIL_ROOT, or begin with: xmaild quickstart")}
+		}
+		if parser.Detach && !detached(p.getenv) {
+			return p.detach(parser)
+		}
+		tell := starter(p.getenv)
+		log := p.logger(parser)
+		for _, w := range parser.Warnings {
+			log.Warn(w)
+		}
+		return p.serve(ctx, parser.Config, log, func(_ *server.Server, err error) { tell(err) })
+	})
+}
+
+// logger writes to standard error, in the form and to the depth asked for.
+func (p *program) logger(parser *cmdline.Parser) *slog.Logger {
+	if !parser.JSONLogs {
+		return obs.NewLog(p.stderr, parser.Verbose)
+	}
+	return jsonLog(p.stderr, parser.Verbose)
+}
+
+func jsonLog(w io.Writer, debug bool) *slog.Logger {
+	level := slog.LevelInfo
+	if debug {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// serve runs a server until it is told to stop. It calls ready once: when the
+// server serves, or with the error that kept it from that.
+func (p *program) serve(ctx context.Context, config server.Config, log *slog.Logger, ready func(*server.Server, error)) error {
+	// From here on a signal ends what was begun instead of the process.
+	stop := make(chan os.Signal, 2)
+	signal.Notify(stop, stopSignals...)
+	defer signal.Stop(stop)
+	reload := make(chan os.Signal, 1)
+	notifyReload(reload)
+	defer signal.Stop(reload)
+
+	config.Log = log
+	config.Version = buildVersion()
+	s, err := server.New(config)
+	if err == nil {
+		err = s.Start(ctx)
+	}
+	ready(s, err)
+	if err != nil {
+		return err
+	}
+
+	var failed error
+	for waiting := true; waiting; {
+		select {
+		case <-s.Done():
+			failed = s.Err()
+			waiting = false
+		case sig := <-stop:
+			log.Info("signal", "signal", sig.String())
+			waiting = false
+		case <-reload:
+			// What it finds wrong is logged; the server goes on.
+			_ = s.Reload(ctx)
+		}
+	}
+	return errors.Join(failed, shutdown(ctx, s, stop))
+}
+
+// shutdown drains the server. A second signal ends the waiting.
+func shutdown(ctx context.Context, s *server.Server, again <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-again:
+			cancel()
+		}
+	}
+}

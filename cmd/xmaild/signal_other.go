@@ -1,0 +1,13 @@
+//go:build !unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
+// notifyReload does nothing: there is no signal to reload by.
+func notifyReload(chan<- os.Signal) {}

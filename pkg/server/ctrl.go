@@ -1,0 +1,234 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/ctrl/commands"
+	"github.com/xmaild/xmaild/pkg/server/access"
+	"github.com/xmaild/xmaild/pkg/server/auth"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/obs"
+	"github.com/xmaild/xmaild/pkg/tabfile"
+)
+
+// startCtrl binds the control ports and serves them until running ends or the
+// server shuts down.
+func (s *Server) startCtrl(ctx, running context.Context) (err error) {
+	vars := s.root.Vars()
+	b := binder{loopback: vars.CompatLevel() >= 1, resolve: s.config.Resolve, log: s.log}
+	if s.ctrlListeners, err = b.bind(ctx, "control port", s.config.Ctrl); err != nil {
+		return err
+	}
+	if s.ctrlsListeners, err = b.bind(ctx, "control port inside TLS", s.config.Ctrls); err != nil {
+		return err
+	}
+	s.certs = newCertificates(s.config.Root)
+	if _, err := s.tlsConfig(); err != nil {
+		s.log.Warn("no TLS until this is right", "err", err)
+	}
+	if s.config.CtrlLog {
+		s.ctrlLog = obs.NewCtrlLog(obs.Options{Dir: s.path("logs"), Rotation: s.config.LogRotation, Log: s.log, Clock: s.config.Clock})
+	}
+	s.warnRisks(vars)
+	s.ctrl = &ctrl.Server{
+		Handler:       s.newHandler(),
+		Authenticator: ctrl.AuthenticatorFunc(s.authenticate),
+		Allow:         s.allowCtrl,
+		TLSConfig:     s.tlsConfig,
+		TLSEnabled:    func() bool { return s.root.Vars().Flag("EnableCTRL-TLS", true) },
+		RequireTLS:    s.requireTLS,
+		Product:       "xmaild " + s.config.Version,
+		Limits:        s.ctrlLimits(vars),
+		LoginLog:      s.logLogin,
+		CommandLog:    s.logCommand,
+		Log:           s.log,
+		Clock:         s.config.Clock,
+	}
+	for _, l := range s.ctrlListeners {
+		s.serve(running, l, s.ctrl.Serve)
+	}
+	for _, l := range s.ctrlsListeners {
+		s.serve(running, l, s.ctrl.ServeTLS)
+	}
+	return nil
+}
+
+// serve runs one listener until it ends. That it ends unasked stops the server.
+func (s *Server) serve(running context.Context, l net.Listener, serve func(context.Context, net.Listener) error) {
+	s.running.Go(func() {
+		err := serve(running, l)
+		if err != nil && !errors.Is(err, ctrl.ErrServerClosed) && running.Err() == nil {
+			s.log.Error("service failed", "address", l.Addr().String(), "err", err)
+			s.finish(fmt.Errorf("control port at %s: %w", l.Addr(), err))
+		}
+	})
+}
+
+// ctrlLimits are the limits of the control port: those of the command line,
+// and variables of server.tab that the reference does not have (README).
+func (s *Server) ctrlLimits(vars mailroot.ServerVars) ctrl.Limits {
+	// In the tables 0 means no limit; in Limits it means the default.
+	number := func(name string) int {
+		switch n := vars.Int(name, -1); {
+		case n == 0:
+			return -1
+		case n < 0:
+			return 0
+		default:
+			return n
+		}
+	}
+	seconds := func(name string) time.Duration {
+		n := number(name)
+		if n < 0 {
+			return -1
+		}
+		return time.Duration(n) * time.Second
+	}
+	limits := ctrl.Limits{
+		Sessions:        s.config.CtrlSessions,
+		AddressSessions: number("CTRL-MaxSessionsPerAddress"),
+		FailedLogins:    number("CTRL-MaxFailedLogins"),
+		FailureWindow:   seconds("CTRL-FailedLoginWindow"),
+		BlockTime:       seconds("CTRL-BlockTime"),
+		FailureDelay:    seconds("CTRL-FailedLoginDelay"),
+		CommandLine:     number("CTRL-MaxLineSize"),
+		UploadLine:      number("CTRL-MaxUploadLineSize"),
+		Login:           seconds("CTRL-LoginTimeout"),
+		Idle:            s.config.CtrlTimeout,
+	}
+	if s.config.CtrlFailureDelay != 0 {
+		limits.FailureDelay = s.config.CtrlFailureDelay
+	}
+	if kb := number("CTRL-MaxUploadSize"); kb < 0 {
+		limits.Upload = -1
+	} else {
+		limits.Upload = int64(kb) << 10
+	}
+	return limits
+}
+
+// warnRisks says once which of the reference's risky defaults are in force.
+func (s *Server) warnRisks(vars mailroot.ServerVars) {
+	wild := false
+	for _, a := range append(s.CtrlAddrs(), s.CtrlsAddrs()...) {
+		wild = wild || a.Addr().IsUnspecified()
+	}
+	if wild {
+		s.log.Warn("risky: the control port is open on all addresses; bind it with -CI and -WI, or set CompatLevel to 1 in server.tab",
+			"ctrl", addrs(s.ctrlListeners), "ctrls", addrs(s.ctrlsListeners))
+	}
+	if vars.CompatLevel() >= 1 {
+		return
+	}
+	s.log.Warn("risky: CompatLevel is 0, so userlist and poplnklist show passwords, and cfgfileget shows keys and password tables")
+	if !vars.Flag("CTRL-RequireTLS", false) {
+		s.log.Warn("risky: CompatLevel is 0, so administrators may log in with a clear-text password from anywhere; CTRL-RequireTLS in server.tab forbids it")
+	}
+}
+
+// allowCtrl decides by ctrl.ipmap.tab on a client's address.
+func (s *Server) allowCtrl(ip netip.Addr) error {
+	verdict := s.ipmap.get(s.root.Store.Table(mailroot.CtrlMapTab)).Decide(ip)
+	if verdict.Allow {
+		return nil
+	}
+	s.log.Warn("control client refused", "address", ip, "reason", verdict.Reason)
+	return errors.New(verdict.Reason)
+}
+
+// An ipmapCache keeps the rules made of the last table that it saw.
+type ipmapCache struct {
+	last atomic.Pointer[struct {
+		view *tabfile.View
+		m    *access.IPMap
+	}]
+}
+
+func (c *ipmapCache) get(view *tabfile.View) *access.IPMap {
+	if last := c.last.Load(); last != nil && last.view == view {
+		return last.m
+	}
+	m := access.NewIPMap(mailroot.CtrlMapTab, view.Rows())
+	c.last.Store(&struct {
+		view *tabfile.View
+		m    *access.IPMap
+	}{view, m})
+	return m
+}
+
+// authenticate checks a login against ctrlaccounts.tab as it is now. A name that
+// is not there takes as long as a wrong password.
+func (s *Server) authenticate(_ context.Context, login ctrl.Login) error {
+	password := auth.Nobody()
+	account, ok := s.root.Account(login.User)
+	if ok {
+		password = account.Password()
+	}
+	var good bool
+	if login.MD5 {
+		good = auth.VerifyDigest(password, login.Timestamp, login.Digest)
+	} else {
+		good = password.Verify(login.Password)
+	}
+	switch {
+	case ok && good:
+		return nil
+	case !ok && !s.root.Exists(mailroot.AccountsTab):
+		return &ctrl.Error{Code: ctrl.CodeNoAccountsTable, Text: "there are no control accounts"}
+	}
+	return ctrl.ErrLogin
+}
+
+// requireTLS refuses clear-text passwords that would cross a network.
+func (s *Server) requireTLS(ip netip.Addr) bool {
+	if ip.IsLoopback() {
+		return false
+	}
+	vars := s.root.Vars()
+	return vars.Flag("CTRL-RequireTLS", vars.CompatLevel() >= 1)
+}
+
+// tlsConfig is the set-up of the next handshake.
+func (s *Server) tlsConfig() (*tls.Config, error) {
+	vars := s.root.Vars()
+	config, err := s.certs.config(tlsPolicy{
+		WantVerify:      vars.Flag("SSLWantVerify", false),
+		WantCert:        vars.Flag("SSLWantCert", false),
+		AllowSelfSigned: vars.Flag("SSLAllowSelfSigned", false),
+		MaxDepth:        vars.Int("SSLMaxCertsDepth", 0),
+		UseCertsFile:    vars.Flag("SSLUseCertsFile", false),
+		UseCertsDir:     vars.Flag("SSLUseCertsDir", false),
+	})
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("TLS certificate: %w", err)
+	}
+	return config, err
+}
+
+func (s *Server) logLogin(e ctrl.LoginEvent) {
+	if s.ctrlLog == nil {
+		return
+	}
+	if err := s.ctrlLog.Login(e.Time, e.Remote.Addr(), e.User, string(e.Status)); err != nil {
+		s.log.Debug("ctrl log", "err", err)
+	}
+}
+
+func (s *Server) logCommand(e ctrl.CommandEvent) {
+	level := s.log.Debug
+	if c, ok := commands.Lookup(e.Request.Command); ok && c.Changes {
+		level = s.log.Info
+	}
+	level("control command", "session", e.Request.Session.ID, "user", e.Request.Session.User, "address", e.Request.Session.RemoteAddr.String(),
+		"command", e.Request.Command, "args", commands.Mask(e.Request.Command, e.Request.Args), "code", int(e.Code), "duration", e.Duration)
+}
