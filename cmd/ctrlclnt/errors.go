@@ -55,7 +55,7 @@ var phrases = map[ctrl.Code]string{
 	codeNoHost:     "Unknown server name",
 	codeProtocol:   "Invalid reply of the server",
 	codeRefused:    "Refused by the server",
-	codeConnLost:   "No connection to the server",
+	codeConnLost:   "No connection, or it was lost",
 	codeHandshake:  "TLS handshake failed",
 	codeTLSCert:    "Cannot use the client certificate",
 	codeTLSKey:     "Cannot use the client key",

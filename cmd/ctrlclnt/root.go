@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,7 +24,7 @@ func isOwn(word string) bool {
 // newRoot returns the cobra command for help and shell completion. Its flags
 // are made from the option table, so that completion knows them; command lines
 // for the server never reach it, since their words are not cobra's to read.
-func (p *program) newRoot() *cobra.Command {
+func (p *program) newRoot(out io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:               p.name + " [options] command [arg ...]",
 		Short:             "Run one command of a mail server's control protocol",
@@ -65,8 +67,13 @@ func (p *program) newRoot() *cobra.Command {
 	}
 	root.SetHelpCommand(help)
 	root.AddCommand(help)
-	root.SetOut(p.stdout)
+	root.SetOut(out)
 	root.SetErr(p.stderr)
+	root.InitDefaultCompletionCmd("completion")
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		// Cobra prints the help, and succeeds, for a shell that it does not know.
+		completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	return root
 }
 
@@ -83,7 +90,10 @@ func (p *program) runHelp(cmd *cobra.Command, args []string) error {
 	if sub, _, err := cmd.Root().Find(args); err == nil && sub != cmd.Root() {
 		return sub.Help()
 	}
-	return usagef("no command %q is known here; ask the server: %s … -- help %[1]s", args[0], p.name)
+	return &usageError{
+		msg:     fmt.Sprintf("no command %q is known here; ask the server: %s … -- help %[1]s", args[0], p.name),
+		command: "help [command]",
+	}
 }
 
 // completeCommand completes the command of the server, and shows its grammar

@@ -67,8 +67,7 @@ func (p *program) run(args []string) int {
 // once, so that a failure to write it is seen.
 func (p *program) runOwn(words []string) error {
 	var out bytes.Buffer
-	root := p.newRoot()
-	root.SetOut(&out)
+	root := p.newRoot(&out)
 	root.SetArgs(words)
 	if err := root.Execute(); err != nil {
 		var usage *usageError

@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 //
 //	status N PROGRAM ARG...   run it, and want exit status N
 //	rawserver NAME FILE       a server that plays FILE; its address is in $NAME (see rawServer)
-//	reply COMMAND LINE...     write reply-COMMAND
+//	waitlog NAME              until it is done with a client; NAME.log has what that sent
+//	reply COMMAND list|cut LINE...
+//	reply COMMAND refuse|upload [CODE TEXT]
+//	                          write reply-COMMAND; in it \t is a TAB and \e an escape
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -39,6 +42,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(r.stop)
+			env.Values[rawServers{}] = map[string]*rawServer{}
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("FINGERPRINT", certs.fingerprint)
 			env.Setenv("PLAIN", r.plain)
@@ -53,6 +57,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"status":    cmdStatus,
 			"rawserver": cmdRawServer,
+			"waitlog":   cmdWaitLog,
 			"reply":     cmdReply,
 		},
 		Condition: func(cond string) (bool, error) {
@@ -92,13 +97,14 @@ func cmdReply(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: reply COMMAND LINE...")
 	}
 	var b bytes.Buffer
-	for _, a := range args[1:] {
-		line, err := strconv.Unquote("`" + a + "`")
-		if s, uerr := strconv.Unquote(`"` + strings.ReplaceAll(a, `"`, `\"`) + `"`); uerr == nil {
-			line, err = s, nil
+	switch args[1] {
+	case "list", "cut":
+		for _, a := range args[1:] {
+			line := strings.NewReplacer(`\t`, "\t", `\e`, "\x1b").Replace(a)
+			b.WriteString(line + "\n")
 		}
-		ts.Check(err)
-		b.WriteString(line + "\n")
+	default:
+		b.WriteString(strings.Join(args[1:], " ") + "\n")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("reply-"+args[0]), b.Bytes(), 0o666))
 }
@@ -107,8 +113,19 @@ func cmdRawServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: rawserver NAME FILE")
 	}
-	addr, stop, err := startRawServer(ts.ReadFile(args[1]), ts.MkAbs(args[0]+".log"))
+	r, err := startRawServer(ts.ReadFile(args[1]), ts.MkAbs(args[0]+".log"))
 	ts.Check(err)
-	ts.Defer(stop)
-	ts.Setenv(args[0], addr)
+	ts.Defer(r.stop)
+	ts.Setenv(args[0], r.addr)
+	ts.Value(rawServers{}).(map[string]*rawServer)[args[0]] = r
 }
+
+func cmdWaitLog(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitlog NAME")
+	}
+	ts.Check(ts.Value(rawServers{}).(map[string]*rawServer)[args[0]].wait())
+}
+
+// rawServers is the key of the servers of a script.
+type rawServers struct{}

@@ -156,56 +156,80 @@ func (r *recorder) ServeCtrl(_ context.Context, req *ctrl.Request) ctrl.Reply {
 	panic("unknown reply " + lines[0])
 }
 
-// startRawServer starts a server that plays a script to every client: lines
-// that begin with "> " are sent, "<" reads a line, ">>FILE" sends nothing but
-// keeps the connection until the client ends it; at the end it is closed. The
-// lines that were read, and the word "end" when the client has closed or the script is over, go to log.
-func startRawServer(script, log string) (addr string, stop func(), err error) {
+// A rawServer plays a script to every client: "> LINE" is sent, "<" reads a
+// line, "<<" reads until the client closes, "sync" wakes wait. After the last
+// step the connection is closed; the lines that were read are then written to a file, with
+// "end" after them where the client had closed, and wait is woken.
+type rawServer struct {
+	addr string
+	log  string
+	l    net.Listener
+	wg   sync.WaitGroup
+	woke chan struct{}
+}
+
+func startRawServer(script, log string) (*rawServer, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	if err := os.WriteFile(log, nil, 0o666); err != nil {
-		return "", nil, err
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	r := &rawServer{addr: l.Addr().String(), log: log, l: l, woke: make(chan struct{}, 16)}
+	r.wg.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			wg.Go(func() {
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(time.Minute))
-				in := bufio.NewReader(c)
-				var seen strings.Builder
-				defer func() { os.WriteFile(log, []byte(seen.String()), 0o666) }()
-				for step := range strings.Lines(script) {
-					step = strings.TrimSuffix(step, "\n")
-					switch {
-					case strings.HasPrefix(step, "> "):
-						fmt.Fprintf(c, "%s\r\n", step[2:])
-					case step == "<":
-						line, err := in.ReadString('\n')
-						seen.WriteString(strings.TrimRight(line, "\r\n") + "\n")
-						if err != nil {
-							return
-						}
-					case step == "<<": // until the client closes
-						for {
-							line, err := in.ReadString('\n')
-							seen.WriteString(strings.TrimRight(line, "\r\n") + "\n")
-							if err != nil {
-								return
-							}
-						}
-					}
-				}
-			})
+			r.wg.Go(func() { r.play(c, script) })
 		}
 	})
-	return l.Addr().String(), func() { l.Close(); wg.Wait() }, nil
+	return r, nil
+}
+
+func (r *rawServer) stop() {
+	r.l.Close()
+	r.wg.Wait()
+}
+
+func (r *rawServer) wait() error {
+	select {
+	case <-r.woke:
+		return nil
+	case <-time.After(time.Minute):
+		return errors.New("the raw server saw no client come so far")
+	}
+}
+
+func (r *rawServer) play(c net.Conn, script string) {
+	var seen strings.Builder
+	defer func() {
+		c.Close()
+		os.WriteFile(r.log, []byte(seen.String()), 0o666)
+		r.woke <- struct{}{}
+	}()
+	c.SetDeadline(time.Now().Add(time.Minute))
+	in := bufio.NewReader(c)
+	for step := range strings.Lines(script) {
+		step = strings.TrimSuffix(step, "\n")
+		switch {
+		case strings.HasPrefix(step, "> "):
+			fmt.Fprintf(c, "%s\r\n", step[2:])
+		case step == "sync":
+			r.woke <- struct{}{}
+		case step == "<", step == "<<":
+			for {
+				line, err := in.ReadString('\n')
+				if err != nil {
+					seen.WriteString("end\n")
+					return
+				}
+				seen.WriteString(strings.TrimRight(line, "\r\n") + "\n")
+				if step == "<" {
+					break
+				}
+			}
+		}
+	}
 }
 
 // certificates are an authority's certificate for 127.0.0.1 and localhost.

@@ -1,0 +1,55 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// TestSignalsEndTheProgram interrupts a list on its way to a file: the
+// program dies of the signal, so that a loop around it ends, and leaves the old
+// file and no other.
+func TestSignalsEndTheProgram(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			server, err := startRawServer("> +00000 <1.2@127.0.0.1> XMail 1.27\n<\n> +00000 OK\n<\n> +00100 OK\n> \"a\"\nsync\n<<\n", filepath.Join(dir, "log"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.stop()
+			folder := filepath.Join(dir, "out")
+			if err := os.Mkdir(folder, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			out := filepath.Join(folder, "list")
+			if err := os.WriteFile(out, []byte("before"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("ctrlclnt", "-s", server.addr, "-u", "admin", "-p", "pw", "-f", out, "userlist")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := server.wait(); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != sig {
+				t.Errorf("ended with %v, want by %v", cmd.ProcessState, sig)
+			}
+			if content, err := os.ReadFile(out); err != nil || string(content) != "before" {
+				t.Errorf("the file holds %q, %v; want what it held before", content, err)
+			}
+			if entries, err := os.ReadDir(folder); err != nil || len(entries) != 1 {
+				t.Errorf("the folder has %v, %v; want the file alone", entries, err)
+			}
+		})
+	}
+}
