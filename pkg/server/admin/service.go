@@ -1,0 +1,136 @@
+// Package admin has every change of a server's state as a plain function: what
+// a control command does, a program that imports accounts and a test call the
+// same one. Each is one transaction, folders included: it happens, also when
+// the machine stops in the middle, or it does not. Each returns an [*Error] that
+// says what is wrong; nothing has changed then.
+//
+// Refusals come in the order of the reference, and what only this server
+// refuses comes after them (docs/reference/control-protocol.md 3).
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/auth"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/spool"
+)
+
+// Options say how a [Service] works. The zero value is good.
+type Options struct {
+	// Log is told of hooks and of what was found odd on the way. Nil: that of
+	// the MailRoot.
+	Log *slog.Logger
+
+	// Plain gives new accounts a "mailbox" folder instead of a Maildir.
+	Plain bool
+
+	// HookTimeout is how long an external program may take; 0: 60 seconds.
+	HookTimeout time.Duration
+}
+
+// A Service administers a MailRoot. Its functions may be called concurrently.
+type Service struct {
+	root *mailroot.Root
+	opts Options
+	log  *slog.Logger
+	try  bool
+}
+
+// New returns the service of a MailRoot.
+func New(root *mailroot.Root, o Options) *Service {
+	if o.Log == nil {
+		o.Log = root.Log
+	}
+	if o.HookTimeout <= 0 {
+		o.HookTimeout = auth.ProgramTimeout
+	}
+	return &Service{root: root, opts: o, log: o.Log}
+}
+
+// Try returns a service whose functions return what those of s would, and
+// change nothing. No hooks run.
+func (s *Service) Try() *Service {
+	t := *s
+	t.try = true
+	return &t
+}
+
+// Root returns the MailRoot.
+func (s *Service) Root() *mailroot.Root { return s.root }
+
+// Sync returns when every table on disk shows every acknowledged change.
+func (s *Service) Sync(ctx context.Context) error { return translate(s.root.Store.Sync(ctx)) }
+
+// update runs f as a transaction, or tries to. f may run more than once.
+func (s *Service) update(ctx context.Context, f func(*mailroot.Tx) error) error {
+	if s.try {
+		return translate(s.root.Try(ctx, f))
+	}
+	return translate(s.root.Update(ctx, f))
+}
+
+// check returns why f would fail.
+func (s *Service) check(ctx context.Context, f func(*mailroot.Tx) error) error {
+	return translate(s.root.Try(ctx, f))
+}
+
+func (s *Service) spool() spool.Tree { return spool.Tree{Dir: s.root.Path("spool")} }
+
+// mailboxDir is the folder of a mailbox in that of its account.
+func (s *Service) mailboxDir() string {
+	if s.opts.Plain {
+		return plainDir
+	}
+	return maildirDir
+}
+
+const (
+	maildirDir = "Maildir"
+	plainDir   = "mailbox"
+)
+
+// requireDomain refuses domains that are not handled here.
+func requireDomain(t mailroot.Tables, domain string) error {
+	if !t.Handled(domain) {
+		return refuse(NoDomain, "domain %s is not handled here", quote(domain))
+	}
+	return nil
+}
+
+// requireUser returns the account that logs in by that name.
+func requireUser(t mailroot.Tables, domain, name string) (mailroot.User, error) {
+	u, ok := t.Login(domain, name)
+	if !ok {
+		return u, noUser(t, domain, name)
+	}
+	return u, nil
+}
+
+// noUser is the refusal of a name that is no user's. Its kind depends on the
+// domain, as in the reference.
+func noUser(t mailroot.Tables, domain, name string) error {
+	kind := NoRecord
+	if _, ok := t.AliasDomain(domain); ok {
+		kind = NoUser
+	}
+	return refuse(kind, "there is no user %s in domain %s", quote(name), quote(domain))
+}
+
+// requireAccount is requireDomain and requireUser, as most commands want.
+func requireAccount(t mailroot.Tables, domain, name string) (mailroot.User, error) {
+	if err := requireDomain(t, domain); err != nil {
+		return mailroot.User{}, err
+	}
+	return requireUser(t, domain, name)
+}
+
+// requireTable refuses changes of a table whose file is not there.
+func requireTable(t mailroot.Tables, name string, kind Kind) error {
+	if !t.Exists(name) {
+		return refuse(kind, "table %s is missing", name)
+	}
+	return nil
+}

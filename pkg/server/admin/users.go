@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/xmaild/xmaild/pkg/server/auth"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/tabfile"
+)
+
+// UserAdd makes an account with its folder: typ "U" has a mailbox, "M" is a
+// mailing list. Its variables are those of the domain's userdef.tab, else of the
+// server's. A mailing list may have an empty password, by which nobody gets in.
+func (s *Service) UserAdd(ctx context.Context, domain, name, password, typ string) error {
+	var u mailroot.User
+	err := s.update(ctx, func(tx *mailroot.Tx) error {
+		if err := checkNewUser(tx.Tables, domain, name); err != nil {
+			return err
+		}
+		if err := checkUserValues(tx.Tables, domain, name, password, typ); err != nil {
+			return err
+		}
+		id, err := tx.NextID()
+		if err != nil {
+			return err
+		}
+		u = mailroot.User{Domain: domain, Name: name, Stored: auth.Scramble(password), ID: id, Dir: name, Type: typ}
+		if err := s.makeAccount(tx, u); err != nil {
+			return err
+		}
+		return tx.Table(mailroot.UsersTab).Append(u.Fields()...)
+	})
+	if err == nil {
+		s.userHook(ctx, "useradd", u, password)
+	}
+	return err
+}
+
+// checkNewUser refuses what the reference refuses.
+func checkNewUser(t mailroot.Tables, domain, name string) error {
+	if err := requireDomain(t, domain); err != nil {
+		return err
+	}
+	if err := checkHostSyntax(domain); err != nil {
+		return err
+	}
+	if err := checkUserSyntax(name); err != nil {
+		return err
+	}
+	if t.HasAlias(domain, name) {
+		return refuse(AliasExists, "there is an alias %s in domain %s", quote(name), quote(domain))
+	}
+	if err := requireTable(t, mailroot.UsersTab, NoUsersTable); err != nil {
+		return err
+	}
+	if _, ok := t.User(domain, name); ok {
+		return refuse(UserExists, "there is a user %s in domain %s", quote(name), quote(domain))
+	}
+	return nil
+}
+
+// checkUserValues refuses what the reference takes.
+func checkUserValues(t mailroot.Tables, domain, name, password, typ string) error {
+	if !t.IsDomain(domain) {
+		return refuse(NoDomain, "domain %s is an alias of %s; accounts belong there", quote(domain), quote(t.RealDomain(domain)))
+	}
+	if err := checkUserName(name); err != nil {
+		return err
+	}
+	if typ != "U" && typ != "M" {
+		return refuse(Invalid, "type %s of the account is neither U nor M", quote(typ))
+	}
+	if password == "" && typ == "U" {
+		return refuse(Invalid, "the password is empty")
+	}
+	return checkSecret(password)
+}
+
+// makeAccount makes the folder of an account.
+func (s *Service) makeAccount(tx *mailroot.Tx, u mailroot.User) error {
+	dir, err := u.Path()
+	if err != nil {
+		return refuse(CannotMakeDir, "%w", err)
+	}
+	defaults, err := tx.UserDefaults(u.Domain)
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{mailroot.UserTab: []byte(userTab(defaults))}
+	var dirs []string
+	switch {
+	case u.IsList():
+		files[mailroot.MembersTab] = nil
+	case s.opts.Plain:
+		dirs = []string{plainDir}
+	default:
+		dirs = []string{maildirDir, maildirDir + "/tmp", maildirDir + "/new", maildirDir + "/cur"}
+	}
+	return makeTree(tx, dir, dirs, files)
+}
+
+// makeTree makes a folder that may not be there yet.
+func makeTree(tx *mailroot.Tx, dir string, dirs []string, files map[string][]byte) error {
+	err := tx.MakeTree(dir, dirs, files)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return refuse(CannotMakeDir, "folder %s is there already", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return refuse(CannotMakeDir, "folder %s is missing", path.Dir(dir))
+	}
+	return err
+}
+
+// userTab returns the rows of a table of variables without its comments.
+func userTab(vars mailroot.Variables) string {
+	var b strings.Builder
+	for v := range vars.All() {
+		if row, err := tabfile.JoinCells(v.Name, v.Value); err == nil {
+			b.WriteString(row + "\n")
+		}
+	}
+	return b.String()
+}
+
+// UserDel removes an account with its folder, its POP3 links, and the aliases
+// and external aliases that stand for it.
+func (s *Service) UserDel(ctx context.Context, domain, name string) error {
+	remove := func(tx *mailroot.Tx) error {
+		if err := requireDomain(tx.Tables, domain); err != nil {
+			return err
+		}
+		if err := requireTable(tx.Tables, mailroot.UsersTab, NoUsersTable); err != nil {
+			return err
+		}
+		users := slices.Collect(tx.UsersNamed(domain, name))
+		if len(users) == 0 {
+			return refuse(NoUser, "there is no user %s in domain %s", quote(name), quote(domain))
+		}
+		return s.removeUsers(tx, domain, name, users)
+	}
+	u, ok := s.root.User(domain, name)
+	if hook := s.hook(domain, "userdel"); hook != nil && ok {
+		// The program wants to see the folder, so it runs before the change.
+		if err := s.check(ctx, remove); err != nil {
+			return err
+		}
+		clear, _ := u.Password().Clear()
+		s.userHook(ctx, "userdel", u, clear)
+	}
+	return s.update(ctx, remove)
+}
+
+func (s *Service) removeUsers(tx *mailroot.Tx, domain, name string, users []mailroot.User) error {
+	for _, u := range users {
+		dir, err := u.Path()
+		if err == nil && !tx.OwnsPath(u) {
+			err = fmt.Errorf("other accounts are in it")
+		}
+		if err != nil {
+			s.log.Warn("the folder of a removed account stays", "domain", u.Domain, "user", u.Name, "dir", u.Dir, "err", err)
+			continue
+		}
+		if err := tx.RemoveTree(dir); err != nil {
+			return err
+		}
+	}
+	if err := removeLinks(tx, slices.Collect(tx.LinksOf(domain, name))); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		table string
+		rows  []tabfile.Row
+	}{
+		{mailroot.UsersTab, rowsOf(slices.Values(users), func(u mailroot.User) tabfile.Row { return u.Row })},
+		{mailroot.AliasesTab, rowsOf(tx.AliasesTo(domain, name), func(a mailroot.Alias) tabfile.Row { return a.Row })},
+		{mailroot.ExtAliasesTab, rowsOf(tx.ExtAliasesTo(domain, name), func(a mailroot.ExtAlias) tabfile.Row { return a.Row })},
+	} {
+		if err := deleteRows(tx, d.table, d.rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UserPasswd gives an account another password.
+func (s *Service) UserPasswd(ctx context.Context, domain, name, password string) error {
+	var u mailroot.User
+	err := s.update(ctx, func(tx *mailroot.Tx) error {
+		var err error
+		if u, err = requireAccount(tx.Tables, domain, name); err != nil {
+			return err
+		}
+		if err := requireTable(tx.Tables, mailroot.UsersTab, NoUsersTable); err != nil {
+			return err
+		}
+		if password == "" && !u.IsList() {
+			return refuse(Invalid, "the password is empty")
+		}
+		if err := checkSecret(password); err != nil {
+			return err
+		}
+		fields := u.Row.Fields()
+		fields[2] = auth.Scramble(password)
+		return tx.Table(mailroot.UsersTab).Replace(u.Row, fields...)
+	})
+	if err == nil {
+		s.userHook(ctx, "useredit", u, password)
+	}
+	return err
+}
+
+// UserAuth returns nil when password is the account's.
+func (s *Service) UserAuth(_ context.Context, domain, name, password string) error {
+	u, err := requireUser(s.root.Tables, domain, name)
+	if err != nil {
+		return err
+	}
+	if !u.Password().Verify(password) {
+		return refuse(WrongPassword, "wrong password")
+	}
+	return nil
+}
+
+// Users returns the accounts whose domain and name match the patterns, in the
+// order of the table.
+func (s *Service) Users(domain, name string) iter.Seq[mailroot.User] {
+	users := s.root.Users()
+	row := func(u mailroot.User) tabfile.Row { return u.Row }
+	switch {
+	case isPattern(domain):
+	case isPattern(name):
+		users = inFileOrder(s.root.UsersOf(domain), row)
+	default:
+		users = s.root.UsersNamed(domain, name)
+	}
+	return filter(users, func(u mailroot.User) bool {
+		return tabfile.Match(domain, u.Domain) && tabfile.Match(name, u.Name)
+	})
+}
