@@ -1,0 +1,139 @@
+package check
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+)
+
+func fresh(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "MailRoot")
+	err := mailroot.Create(dir, mailroot.NewRoot{
+		Domains: []string{"example.test"}, Account: "user", AccountPassword: "x", Admin: "admin", AdminPassword: "y",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	name = filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(strings.ReplaceAll(content, "|", "\t")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func findings(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := MailRoot(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{}
+	for _, f := range found {
+		lines = append(lines, f.String())
+	}
+	return lines
+}
+
+func TestFreshMailRootIsFine(t *testing.T) {
+	if got := findings(t, fresh(t)); len(got) > 0 {
+		t.Errorf("findings %q, want none", got)
+	}
+}
+
+func TestFindings(t *testing.T) {
+	for _, test := range []struct {
+		file, content string
+		want          []string
+	}{
+		{"smtprelay.tab", "# fine\n\"10.0.0.0\"|\"255.0.255\"\n\"::1/128\"\n\"192.168.0.0.\"|\"255.255.0.0\"\n\"0.0.0.0\"|\"0.0.0.0\"\n", []string{
+			`smtprelay.tab:2: bad netmask "255.0.255"`,
+			`smtprelay.tab:4: "192.168.0.0." ends in a dot; it is read as 192.168.0.0`,
+			`smtprelay.tab:5: risky: this row lets everybody send mail through the server`,
+		}},
+		{"ctrl.ipmap.tab", "\"10.0.0.0/8\"|\"ALLOW\"|1\n\"10.0.0.0/8\"|\"\"|\"PERMIT\"|1\n", []string{
+			"ctrl.ipmap.tab:1: 3 fields where 4 are needed",
+			`ctrl.ipmap.tab:2: permission "PERMIT" is neither ALLOW nor DENY; it denies`,
+		}},
+		{"smtp.ipprot.tab", "\"10.0.0.0/8\"|\"WhiteList=1\"\n", []string{"smtp.ipprot.tab: is not read; the name of the table is smtp.ipprop.tab"}},
+		{"mailuser.tab", "", []string{"mailuser.tab: is not read; the name of the table is mailusers.tab"}},
+		{"SPAMMERS.TAB", "", []string{"SPAMMERS.TAB: is not read; the name of the table is spammers.tab"}},
+		{"webmail.tab", "anything", []string{}},
+		{"server.tab", "\"CompatLevel\"|\"1\"\n\"SmtpPerms\"|\"M\"\n\"RootDoman\"|\"a\"\n\"Unheard\"|\"a\"\n\"SmtpConfig-10.0.0.1,25\"|\"MailAuth\"\n" +
+			"\"AllowSmtpVRFY\"|\"yes\"\n\"MaxMTAOps\"|\"16x\"\n\"CompatLevel\"|\"0\"\n", []string{
+			"server.tab:2: the name of the variable is DefaultSmtpPerms; this one counts as long as that is absent",
+			"server.tab:3: unknown variable RootDoman; is RootDomain meant?",
+			"server.tab:4: unknown variable Unheard",
+			`server.tab:6: AllowSmtpVRFY is "yes", which counts as off; write 1 or 0`,
+			`server.tab:7: MaxMTAOps is "16x", which counts as the number 16`,
+			"server.tab:8: says again what line 1 says; the first one counts",
+		}},
+		{"server.tab", "\ufeff\"CompatLevel\"|\"1\"\n", []string{
+			"server.tab: risky: CompatLevel is 0: the defaults are those of XMail 1.27, and the control port is open on all addresses unless -CI and -WI say otherwise",
+			"server.tab:1: begins with a byte order mark, which counts as part of the first field; save it without",
+			"server.tab:1: unknown variable \ufeff\"CompatLevel\"",
+		}},
+		{"mailusers.tab", "\"example.test\"|\"user\"|\"1d\"|1|\"user\"|\"U\"\n\"example.test\"|\"b\"|\"zz\"|2|\"b\"|\"U\"\n\"other.test\"|\"c\"|\"1d\"|1|\"c\"|\"U\"\n" +
+			"\"example.test\"|\"gone\"|\"1d\"|4|\"gone\"|\"U\"\n", []string{
+			`mailusers.tab:2: `,
+			"mailusers.tab:3: other.test is no domain of domains.tab",
+			"mailusers.tab:3: the number 1 is that of line 1",
+			"mailusers.tab:4: the folder domains/example.test/gone is missing",
+		}},
+		{"aliases.tab", "\"example.test\"|\"x\"|\"nobody\"\n\"*\"|\"y\"|\"user\"\n\"example.test\"|\"USER\"|\"user@example.test\"\n", []string{
+			"aliases.tab:1: nobody@example.test is no account, so the alias leads nowhere",
+			"aliases.tab:3: USER@example.test is an account, which counts before the alias",
+		}},
+		{"aliasdomain.tab", "\"a.test\"|\"example.test\"\n\"b.test\"|\"other.test\"\n", []string{"aliasdomain.tab:2: other.test is no domain of domains.tab"}},
+		{"ctrlaccounts.tab", "\"admin\"|\"secret\"\n", []string{
+			"ctrlaccounts.tab: has no account, so nobody can log in at the control port",
+			"ctrlaccounts.tab:1: ",
+		}},
+		{"custdomains/.tab", "\"redirect\"|\"a.test\"\n", []string{"custdomains/.tab: risky: a catch-all custom domain takes mail for every domain; at CompatLevel 0 that is an open relay"}},
+		{"domains/example.test/user/pop3.ipmap.tab", "\"10.0.0.0\"|\"255.0.0.0\"|\"DENY\"\n", []string{"domains/example.test/user/pop3.ipmap.tab:1: 3 fields where 4 are needed"}},
+	} {
+		dir := fresh(t)
+		write(t, dir, test.file, test.content)
+		got := findings(t, dir)
+		// Where the reason is another package's to word, its place counts.
+		for i := range got {
+			if i < len(test.want) && strings.HasSuffix(test.want[i], ": ") && strings.HasPrefix(got[i], test.want[i]) {
+				got[i] = test.want[i]
+			}
+		}
+		if d := cmp.Diff(test.want, got); d != "" {
+			t.Errorf("%s: findings (-want +got):\n%s", test.file, d)
+		}
+	}
+}
+
+func TestKeyThatOthersCanReadIsARisk(t *testing.T) {
+	dir := fresh(t)
+	if err := os.Chmod(filepath.Join(dir, "server.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	found, err := MailRoot(t.Context(), dir)
+	if err != nil || len(found) != 1 || !found[0].Risk || found[0].File != "server.key" {
+		t.Errorf("findings %v, %v, want the risk of server.key alone", found, err)
+	}
+}
+
+func TestFolderThatIsNoMailRoot(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "absent")} {
+		if _, err := MailRoot(t.Context(), dir); err == nil {
+			t.Errorf("%s: no error", dir)
+		}
+	}
+}
