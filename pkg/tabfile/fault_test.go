@@ -1,0 +1,193 @@
+package tabfile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// A faultFS is the real file system with a disk that fails in one way.
+type faultFS struct {
+	FS
+	full    atomic.Bool // nothing can be written
+	noSync  atomic.Bool // syncing a journal fails
+	journal atomic.Bool // only the journal is full
+}
+
+type faultFile struct {
+	File
+	fs   *faultFS
+	name string
+}
+
+func (f *faultFS) Create(name, like string, perm fs.FileMode) (File, error) {
+	file, err := f.FS.Create(name, like, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &faultFile{file, f, name}, nil
+}
+
+func (f *faultFile) inJournal() bool { return strings.Contains(f.name, journalDir) }
+
+func (f *faultFile) Write(b []byte) (int, error) {
+	if f.fs.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(b)
+}
+
+// WriteAt writes half of it when the disk is full, as a disk does.
+func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
+	if f.fs.full.Load() || f.fs.journal.Load() {
+		n, _ := f.File.WriteAt(b[:len(b)/2], off)
+		return n, syscall.ENOSPC
+	}
+	return f.File.WriteAt(b, off)
+}
+
+func (f *faultFile) Sync() error {
+	if f.fs.noSync.Load() && f.inJournal() {
+		return syscall.EIO
+	}
+	return f.File.Sync()
+}
+
+func openFaulty(t *testing.T) (*Store, *faultFS, string) {
+	t.Helper()
+	root := t.TempDir()
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	writeTestFile(t, root, "domains/readme", "")
+	disk := &faultFS{FS: OS()}
+	s, err := Open(context.Background(), testOptions(root, disk))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // a store that has failed says so
+	return s, disk, root
+}
+
+func addTree(name string) func(*Tx) error {
+	return func(tx *Tx) error {
+		if err := tx.MakeTree("domains/"+name, []string{"Maildir"}, map[string][]byte{"user.tab": []byte("x")}); err != nil {
+			return err
+		}
+		return tx.Table("users.tab").Append("a.org", name, "2")
+	}
+}
+
+func TestFullDiskRefusesChangesAndRecovers(t *testing.T) {
+	for _, where := range []string{"tables", "journal"} {
+		t.Run(where, func(t *testing.T) {
+			s, disk, root := openFaulty(t)
+			mustUpdate(t, s, addTree("bob"))
+			full := &disk.full
+			if where == "journal" {
+				full = &disk.journal
+			}
+			full.Store(true)
+			var refused *WriteError
+			if err := s.Update(context.Background(), addTree("eve")); !errors.As(err, &refused) || !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("change on a full disk: %v, want a WriteError for ENOSPC", err)
+			}
+			if n := s.Table("users.tab").Len(); n != 2 {
+				t.Errorf("table has %d rows, want ann and bob", n)
+			}
+			wantFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n\"a.org\"\t\"bob\"\t2\n")
+			if _, err := os.Stat(filepath.Join(root, "domains/eve")); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("folder of a refused change: %v, want none", err)
+			}
+			full.Store(false)
+			mustUpdate(t, s, addTree("eve"))
+			// What a crash now leaves behind must hold all of it.
+			again, err := Open(context.Background(), testOptions(copyTree(t, root), OS()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer again.Close()
+			if _, ok := again.Table("users.tab").First("user", "a.org\teve"); !ok || again.Table("users.tab").Len() != 3 {
+				t.Errorf("after a crash there are %d rows, want ann, bob and eve", again.Table("users.tab").Len())
+			}
+			if left, _ := filepath.Glob(filepath.Join(root, ".*.new")); len(left) > 0 {
+				t.Errorf("left over: %v", left)
+			}
+		})
+	}
+}
+
+func TestFailedSyncStopsChanges(t *testing.T) {
+	s, disk, _ := openFaulty(t)
+	mustUpdate(t, s, addTree("bob"))
+	disk.noSync.Store(true)
+	if err := s.Update(context.Background(), addTree("eve")); !errors.Is(err, ErrFailed) {
+		t.Fatalf("change whose sync failed: %v, want ErrFailed", err)
+	}
+	disk.noSync.Store(false)
+	if err := s.Update(context.Background(), addTree("joe")); !errors.Is(err, ErrFailed) {
+		t.Errorf("change after a failed sync: %v, want ErrFailed", err)
+	}
+	if _, ok := s.Table("users.tab").First("user", "a.org\tbob"); !ok || s.Table("users.tab").Len() != 2 {
+		t.Errorf("look-ups show %d rows, want ann and bob", s.Table("users.tab").Len())
+	}
+	if err := s.Close(); !errors.Is(err, ErrFailed) {
+		t.Errorf("Close returned %v, want ErrFailed", err)
+	}
+}
+
+func TestOneUnwritableFolderFailsOnlyItsTransaction(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	s, _, root := openFaulty(t)
+	writeTestFile(t, root, "domains/locked/x", "")
+	if err := os.Chmod(filepath.Join(root, "domains/locked"), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Update(context.Background(), func(tx *Tx) error { return tx.MakeTree("domains/locked/eve", nil, nil) })
+	if !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("folder in a locked one: %v, want fs.ErrPermission", err)
+	}
+	mustUpdate(t, s, addTree("bob"))
+}
+
+func TestNewerJournalIsRefusedByName(t *testing.T) {
+	root := t.TempDir()
+	writeTestFile(t, root, journalDir+"/0000000000000001", journalMagic+"2\nwhatever")
+	_, err := Open(context.Background(), testOptions(root, OS()))
+	if err == nil || !strings.Contains(err.Error(), "journal/0000000000000001 is a journal of format 2") {
+		t.Errorf("Open on a newer journal: %v, want a refusal that names it", err)
+	}
+	wantFile(t, root, journalDir+"/0000000000000001", journalMagic+"2\nwhatever")
+}
+
+// TestEditAfterACrashWins edits a table between a crash and the next start.
+func TestEditAfterACrashWins(t *testing.T) {
+	root := t.TempDir()
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	writeTestFile(t, root, "relay.tab", "")
+	s := openStore(t, root)
+	mustUpdate(t, s, addUser("a.org", "bob", 2))
+	crashed := copyTree(t, root)
+	writeTestFile(t, crashed, "users.tab", "# by hand\n\"a.org\"\t\"ann\"\t5\n\"a.org\"\t\"bob\"\t2\n")
+	again := openStore(t, crashed)
+	wantFile(t, crashed, "users.tab", "# by hand\n\"a.org\"\t\"ann\"\t5\n\"a.org\"\t\"bob\"\t2\n")
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// copyTree copies a root as a killed process leaves it.
+func copyTree(t *testing.T, root string) string {
+	t.Helper()
+	dst := t.TempDir()
+	if err := os.CopyFS(dst, os.DirFS(root)); err != nil {
+		t.Fatal(err)
+	}
+	return dst
+}
