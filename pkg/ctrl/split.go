@@ -1,30 +1,7 @@
 package ctrl
 
-import "strings"
+import "github.com/xmaild/xmaild/pkg/tabfile"
 
-// split returns the fields of a line: command lines and list rows have the
-// syntax of the tables.
-func split(line string) []string {
-	var fields []string
-	line, _, _ = strings.Cut(line, "\x00")
-	for f := range strings.SplitSeq(line, "\t") {
-		if f == "" {
-			continue
-		}
-		if f[0] == '"' {
-			f = unquote(f[1:])
-		}
-		fields = append(fields, f)
-	}
-	return fields
-}
-
-func unquote(s string) string {
-	for i := range len(s) {
-		if s[i] == '"' && (i == 0 || s[i-1] != '\\') {
-			s = s[:i]
-			break
-		}
-	}
-	return strings.ReplaceAll(s, `\"`, `"`)
-}
+// split returns the fields of a line. Command lines and the rows of tables have
+// the same syntax.
+func split(line string) []string { return tabfile.Split(line) }

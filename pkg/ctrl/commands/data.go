@@ -63,7 +63,7 @@ var table = []entry{
 	{"mluseradd", "domain list address [perms]", "changes ignores", "",
 		codes{ctrl.CodeNoUser, ctrl.CodeBadMailAddress, ctrl.CodeNoHost, ctrl.CodeNotList, ctrl.CodeNoMembersTable, ctrl.CodeMemberExists,
 			ctrl.CodeNoDomain, ctrl.CodeBadAddress, ctrl.CodeNoRecord, ctrl.CodeBadName, ctrl.CodeInvalid, ctrl.CodeBadHost},
-		"Adds a member to a mailing list. The permissions are letters of R (reads), W (writes) and A (reads and writes, and is checked by its login); RW without them."},
+		"Adds a member to a mailing list. The permissions are letters of R (gets the mail of the list), W (may post from this address) and A (may post when logged in under it); RW without them."},
 	{"mluserdel", "domain list address", "changes", "",
 		codes{ctrl.CodeNoUser, ctrl.CodeNotList, ctrl.CodeNoMembersTable, ctrl.CodeNoMember, ctrl.CodeNoDomain, ctrl.CodeNoRecord},
 		"Removes a member from a mailing list."},

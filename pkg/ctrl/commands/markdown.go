@@ -5,12 +5,15 @@ import (
 	"strings"
 )
 
+// escaper makes of a text one that Markdown shows as it is.
+var escaper = strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", `\<`)
+
 // Table returns the commands as a Markdown table: usage and meaning.
 func Table() string {
 	var b strings.Builder
 	b.WriteString("| Command | What it does |\n|---|---|\n")
 	for _, c := range all() {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", strings.ReplaceAll(c.Usage(), "|", `\|`), strings.ReplaceAll(c.Meaning, "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s |\n", c.Usage(), escaper.Replace(c.Meaning))
 	}
 	return b.String()
 }
@@ -41,7 +44,7 @@ Any command may be refused with these codes:
 }
 
 func (c Command) section(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\n    %s\n\n%s", c.Name, c.Usage(), c.Meaning)
+	fmt.Fprintf(b, "\n## %s\n\n    %s\n\n%s", c.Name, c.Usage(), escaper.Replace(c.Meaning))
 	if c.Ours {
 		b.WriteString(" XMail 1.27 does not have this command.")
 	}
