@@ -5,6 +5,7 @@
 // Beyond the format of the recordings it knows, for exchanges of our own:
 //
 //	< EOF       the server closes the connection without a further line
+//	<~ TEXT     a row of a list, in which * stands for anything
 //	<*          any rows, from here to the end of a list
 //	= none PATH nothing is there
 //	- PATH      a file or tree removed while the server is stopped, as + writes one
@@ -43,8 +44,9 @@ type Step struct {
 
 // A Row is a line of a list, of a file or of a tree.
 type Row struct {
-	Line int
-	Text string
+	Line    int
+	Text    string
+	Pattern bool // * in it stands for anything
 }
 
 // A NewFile is a file that is written, or removed, while the server does not run.
@@ -160,12 +162,12 @@ func (p *parser) line(n int, line string) error {
 		} else {
 			s.Upload = append(s.Upload, text)
 		}
-	case "<|":
+	case "<|", "<~":
 		s := p.last(Reply, Send, Service) // finger has no status
 		if s == nil || s.Open {
 			return errPlace
 		}
-		s.Rows = append(s.Rows, Row{n, text})
+		s.Rows = append(s.Rows, Row{n, text, mark == "<~"})
 	case "<*":
 		s := p.last(Reply)
 		if s == nil {
@@ -177,7 +179,7 @@ func (p *parser) line(n int, line string) error {
 		if s == nil {
 			return errPlace
 		}
-		s.Rows = append(s.Rows, Row{n, text})
+		s.Rows = append(s.Rows, Row{Line: n, Text: text})
 	case "+|":
 		s := p.last(Fresh, Restart)
 		if s == nil || len(s.Files) == 0 || s.Files[len(s.Files)-1].Remove {

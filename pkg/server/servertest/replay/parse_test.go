@@ -25,6 +25,7 @@ func TestParse(t *testing.T) {
 
 < +00100 OK
 <| "a"\t"b"
+<~ "c*
 <*
 = cat dir/file
 =| x
@@ -44,16 +45,16 @@ func TestParse(t *testing.T) {
 		{Op: Connect, Line: 8, Conn: Conn{NoAuth: true, User: "bob", Pass: "wo#rd"}},
 		{Op: Send, Line: 9, Text: "a\tb\\c\xff", Upload: []string{"..x", ""}, End: true},
 		{Op: Reply, Line: 13, Text: "-00103"},
-		{Op: Reply, Line: 15, Text: "+00100", Rows: []Row{{16, "\"a\"\t\"b\""}}, Open: true},
-		{Op: Cat, Line: 18, Text: "dir/file", Rows: []Row{{19, "x"}, {20, ""}}},
-		{Op: Tree, Line: 21, Text: "."},
-		{Op: None, Line: 22, Text: "gone"},
-		{Op: Restart, Line: 23},
-		{Op: Reply, Line: 24, Text: EOF},
-		{Op: Wait, Line: 25, Text: "spool", Count: 3, Rows: []Row{{26, "1"}}},
-		{Op: Service, Line: 27, Text: "smtp"},
-		{Op: Reply, Line: 28, Text: "220 hello"},
-		{Op: Ctrl, Line: 29},
+		{Op: Reply, Line: 15, Text: "+00100", Rows: []Row{{Line: 16, Text: "\"a\"\t\"b\""}, {Line: 17, Text: "\"c*", Pattern: true}}, Open: true},
+		{Op: Cat, Line: 19, Text: "dir/file", Rows: []Row{{Line: 20, Text: "x"}, {Line: 21, Text: ""}}},
+		{Op: Tree, Line: 22, Text: "."},
+		{Op: None, Line: 23, Text: "gone"},
+		{Op: Restart, Line: 24},
+		{Op: Reply, Line: 25, Text: EOF},
+		{Op: Wait, Line: 26, Text: "spool", Count: 3, Rows: []Row{{Line: 27, Text: "1"}}},
+		{Op: Service, Line: 28, Text: "smtp"},
+		{Op: Reply, Line: 29, Text: "220 hello"},
+		{Op: Ctrl, Line: 30},
 	}
 	f, err := Parse("x.txt", text)
 	if err != nil {

@@ -132,6 +132,8 @@ func TestRunOfWhatComesAsRecorded(t *testing.T) {
 <| "LastLoginTimeDate"\t"then"
 > list
 < +00100 OK
+<~ "*
+<~ *.b*
 <*
 > filelist
 < +00100 OK
@@ -195,6 +197,7 @@ func TestRunReportsFileAndLine(t *testing.T) {
 		{"> filelist\n< +00100 OK\n<| a\n<| b\n<| c\n", []string{"x.txt:5: filelist: want c\n got no row"}},
 		{"! fresh\n= cat none\n= none .\n", []string{"x.txt:2: cat none: open DIR/none: no such file or directory", "x.txt:3: . is there, want nothing"}},
 		{"+ a\n+| x\n= cat a\n=| y\n= tree .\n", []string{"x.txt:4: a: want y\n got x", "x.txt:5: .: want 0 rows\n got another: a"}},
+		{"> filelist\n< +00100 OK\n<~ a*b\n<~ *c\n", []string{"x.txt:4: filelist: want *c\n got a", "x.txt:3: filelist: want a*b\n got b"}},
 		{"> noop\n< EOF\n", []string{"x.txt:2: want the connection closed\n got +00000 OK"}},
 	}
 	for _, tt := range tests {
@@ -212,6 +215,7 @@ func TestRunReportsFileAndLine(t *testing.T) {
 func TestRunStopsWhereTheRestIsMeaningless(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"> noop\n< +00000 OK\n> drop\n< +00000 OK\n", "x.txt:4: want +00000: the server closed the connection"},
+		{"> noop\n>| x\n>.\n< +00101 OK\n", "x.txt:4: an upload on one side only: the replies that follow mean nothing"},
 		{"< +00000 OK\n", "x.txt:1: a reply without a connection"},
 	}
 	for _, tt := range tests {
