@@ -1,17 +1,13 @@
 package server
 
 import (
-	"context"
-
 	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/server/admin"
+	"github.com/xmaild/xmaild/pkg/server/ctrld"
 )
 
 // newHandler answers the commands of the control port.
 func (s *Server) newHandler() ctrl.Handler {
-	return ctrl.HandlerFunc(func(_ context.Context, r *ctrl.Request) ctrl.Reply {
-		if r.Command == "noop" {
-			return ctrl.OK()
-		}
-		return ctrl.Refuse(ctrl.CodeCommand, "no command %s", r.Command)
-	})
+	service := admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain})
+	return ctrld.New(service, s.log)
 }
