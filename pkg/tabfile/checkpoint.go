@@ -251,7 +251,7 @@ func (s *Store) flush(job *checkpointJob, fl flush) error {
 	if err != nil {
 		return err
 	}
-	tmp := tmpBeside(target) + "-large"
+	tmp := tmpBeside(target) + largeExt
 	f, err := s.fs.Create(tmp, target, s.opts.Modes().File)
 	if err != nil {
 		return err

@@ -139,6 +139,9 @@ func (p *plan) file(name string, write func(io.Writer) error, summed bool) (stat
 	return st, nil
 }
 
+// largeExt tells the file of a checkpoint from that of a transaction.
+const largeExt = "-large"
+
 // tmpBeside returns the name under which a file is prepared: beside its place,
 // so that it can be renamed, and hidden from those who list the folder.
 func tmpBeside(target string) string {

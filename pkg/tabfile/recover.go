@@ -163,6 +163,9 @@ func (s *Store) redoFiles(files map[string]*recovery, number uint64) error {
 		}
 		s.touch(name)
 		s.touch(path.Dir(name))
+		if err := s.removeLeftovers(name); err != nil {
+			return err
+		}
 		switch {
 		case !change:
 		case exists:
@@ -195,6 +198,16 @@ func (s *Store) redoFiles(files map[string]*recovery, number uint64) error {
 		}
 	}
 	return nil
+}
+
+// removeLeftovers removes what was being prepared beside a file.
+func (s *Store) removeLeftovers(name string) error {
+	target, err := s.fs.Resolve(s.disk(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(ignoreMissing(s.fs.Remove(tmpBeside(target))),
+		ignoreMissing(s.fs.Remove(tmpBeside(target)+largeExt)))
 }
 
 // replaceDurably replaces a file and syncs it and its name.
