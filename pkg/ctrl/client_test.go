@@ -1,0 +1,487 @@
+package ctrl
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestClientCommands(t *testing.T) {
+	c := startServer(t, nil).dial(t)
+	r, err := c.Do(t.Context(), "args", `say "hi"`, "", `a\`, "é\xff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Status != StatusOK || r.Text != `OK ["say \"hi\"" "" "a\\" "é\xff"]` {
+		t.Errorf("got %v %s", r.Status, r.Text)
+	}
+	_, err = c.Do(t.Context(), "nosuch")
+	wantCode(t, err, CodeCommand)
+	lines, err := c.List(t.Context(), "text", "a", ".", "..b", "")
+	if diff := cmp.Diff([]string{"a", ".", "..b"}, lines[:3]); err != nil || diff != "" {
+		t.Errorf("error %v, -want +got\n%s", err, diff)
+	}
+	if lines, err := c.List(t.Context(), "noop"); err != nil || lines != nil {
+		t.Errorf("List of noop: %q, %v", lines, err)
+	}
+	r, err = c.Do(t.Context(), "list", "1", `2"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Do(t.Context(), "noop"); err != ErrBusy {
+		t.Errorf("Do before the list was read: %v, want %v", err, ErrBusy)
+	}
+	var rows [][]string
+	for row, err := range r.Rows() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, row)
+	}
+	if diff := cmp.Diff([][]string{{"1", "x"}, {`2"`, "x"}}, rows); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if err := c.Quit(); err != nil {
+		t.Errorf("Quit: %v", err)
+	}
+	if _, err := c.Do(t.Context(), "noop"); err == nil {
+		t.Error("Do after Quit: no error")
+	}
+}
+
+func TestClientUploads(t *testing.T) {
+	var got []byte
+	s := startServer(t, func(s *Server) {
+		s.Handler = HandlerFunc(func(_ context.Context, req *Request) Reply {
+			if req.Command != "upload" {
+				return echo(context.Background(), req)
+			}
+			return Upload(2<<20, func(_ context.Context, content []byte) Reply {
+				got = content
+				if len(req.Args) > 0 {
+					return Refuse(CodeBadFile, "no")
+				}
+				return OK()
+			})
+		})
+	})
+	c := s.dial(t)
+	for _, content := range []string{"", "\n", "a\n.b\n..\n", "no end", ".", "a\r\nb\r\n", strings.Repeat("line\n", 200000), strings.Repeat("x", 65536) + "\n"} {
+		want := strings.ReplaceAll(content, "\r", "")
+		if want != "" && !strings.HasSuffix(want, "\n") {
+			want += "\n"
+		}
+		for name, upload := range map[string]func() error{
+			"Client.Upload": func() error { return c.Upload(t.Context(), strings.NewReader(content), "upload") },
+			"Response.Upload": func() error {
+				r, err := c.Do(t.Context(), "upload")
+				if err != nil {
+					return err
+				}
+				return r.Upload(iotest.OneByteReader(strings.NewReader(content)))
+			},
+		} {
+			if err := upload(); err != nil {
+				t.Fatalf("%s of %.20q: %v", name, content, err)
+			}
+			if string(got) != want {
+				t.Errorf("%s: got %.40q, want %.40q", name, got, want)
+			}
+		}
+	}
+	wantCode(t, c.Upload(t.Context(), strings.NewReader("x"), "upload", "refuse"), CodeBadFile)
+	wantCode(t, c.Upload(t.Context(), strings.NewReader("x"), "badupload"), CodeBadPath)
+	if err := c.Upload(t.Context(), strings.NewReader("x"), "noop"); err != ErrNoUpload {
+		t.Errorf("upload to noop: %v, want %v", err, ErrNoUpload)
+	}
+	broken := errors.New("broken")
+	for _, r := range []io.Reader{
+		strings.NewReader("a\n" + strings.Repeat("x", 65537) + "\n"),
+		strings.NewReader("a\nb\x00\n"),
+		iotest.ErrReader(broken),
+	} {
+		err := c.Upload(t.Context(), r, "upload")
+		if e, ok := errors.AsType[*UploadError](err); !ok || e.Line != 2 && !errors.Is(e, broken) {
+			t.Errorf("got %v, want line 2 or %v", err, broken)
+		}
+	}
+	if _, err := c.Do(t.Context(), "noop"); err != nil {
+		t.Errorf("nothing was sent, but then: %v", err)
+	}
+	err := c.Upload(t.Context(), strings.NewReader(strings.Repeat("0123456789abcde\n", 1<<18)), "upload") // 4 MiB
+	wantCode(t, err, CodeTooBig)
+	if _, err := c.Do(t.Context(), "noop"); !errors.Is(err, &Error{Code: CodeTooBig}) {
+		t.Errorf("after the server closed: %v, want its reason", err)
+	}
+}
+
+func TestUploadWhoseContentFailsChangesNothing(t *testing.T) {
+	s, done := uploadServer(t, nil)
+	c := s.dial(t)
+	r, err := c.Do(t.Context(), "upload")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	if err := r.Upload(io.MultiReader(strings.NewReader("a\n"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
+	}
+	if err := shutdown(t, s, patience); err != nil { // the session has ended
+		t.Fatal(err)
+	}
+	wantNone(t, done)
+}
+
+func TestClientOverTLS(t *testing.T) {
+	s := startServer(t, nil)
+	for _, c := range []struct {
+		mode TLSMode
+		addr string
+	}{{TLSUpgrade, s.addr}, {TLSNative, s.tlsAddr}} {
+		for _, clear := range []bool{false, true} {
+			d := Dialer{User: "admin", Password: "secret", TLS: c.mode, TLSConfig: s.config, ClearText: clear}
+			client, err := d.Dial(t.Context(), c.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if client.ConnectionState() == nil {
+				t.Error("no TLS")
+			}
+			if _, err := client.Do(t.Context(), "noop"); err != nil {
+				t.Error(err)
+			}
+			if err := client.Quit(); err != nil {
+				t.Error(err)
+			}
+		}
+		d := Dialer{User: "admin", Password: "secret", TLS: c.mode} // verifies by itself
+		_, err := d.Dial(t.Context(), c.addr)
+		if _, ok := errors.AsType[*TLSError](err); !ok {
+			t.Errorf("a certificate of nobody: %v, want a TLSError", err)
+		}
+		if e, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
+			t.Errorf("got %v, want %T", err, e)
+		}
+		d.TLSConfig = s.config.Clone()
+		d.TLSConfig.ServerName = "other.test"
+		if _, err := d.Dial(t.Context(), c.addr); err == nil {
+			t.Error("the certificate of another name was taken")
+		}
+	}
+	d := Dialer{User: "admin", Password: "secret", TLS: TLSUpgrade}
+	off := startServer(t, func(s *Server) { s.TLSConfig = nil })
+	_, err := d.Dial(t.Context(), off.addr)
+	wantCode(t, err, CodeTLSOff)
+}
+
+func TestDialErrors(t *testing.T) {
+	s := startServer(t, nil)
+	_, err := Dial(t.Context(), s.addr, "admin", "wrong")
+	if _, ok := errors.AsType[*LoginError](err); !ok {
+		t.Errorf("wrong password: %v, want a LoginError", err)
+	}
+	wantCode(t, err, CodeLogin)
+	for _, c := range []struct{ user, password, want string }{
+		{"ad\tmin", "x", "the user name has a TAB in it"},
+		{`"\`, "x", `the user name begins with " and ends in \, which a command line cannot express`},
+		{"", "x", "the user name is empty"},
+	} {
+		if _, err := Dial(t.Context(), "host.invalid", c.user, c.password); err == nil || err.Error() != c.want {
+			t.Errorf("user %q: %v, want %s", c.user, err, c.want)
+		}
+	}
+	d := Dialer{User: "u", Password: "#x", ClearText: true}
+	if _, err := d.Dial(t.Context(), "host.invalid"); err == nil || !strings.Contains(err.Error(), "the password begins with #") {
+		t.Errorf("a password with #: %v", err)
+	}
+	d.Password = "x\n"
+	if _, err := d.Dial(t.Context(), "host.invalid"); err == nil || err.Error() != "the password has a line feed in it" {
+		t.Errorf("a password with a line feed: %v", err)
+	}
+	blocked := startServer(t, func(s *Server) { s.Limits.Sessions = 1 })
+	blocked.dial(t)
+	_, err = Dial(t.Context(), blocked.addr, "admin", "secret")
+	wantCode(t, err, CodeTooManySessions)
+}
+
+// A fakeServer is what a test makes of the other end.
+func fakeServer(t *testing.T, serve func(w *wire)) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			nc.SetDeadline(time.Now().Add(patience))
+			serve(&wire{t, nc, bufio.NewReader(nc)})
+			nc.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return l.Addr().String()
+}
+
+const originalGreeting = "+00000 <1795304826.140629884655296@192.0.2.5> XMail 1.27 CTRL Server; Sat, 21 Nov 2026 23:47:06 -0000"
+
+// greet plays a server as far as the login, after which it expects a command.
+func greet(w *wire) (login string) {
+	w.Write([]byte(originalGreeting + "\r\n"))
+	login, _ = w.r.ReadString('\n')
+	w.Write([]byte("+00000 OK\r\n"))
+	return strings.TrimRight(login, "\r\n")
+}
+
+func TestDigestOfTheReference(t *testing.T) {
+	logins := make(chan string, 1)
+	addr := fakeServer(t, func(w *wire) { logins <- greet(w) })
+	c, err := Dial(t.Context(), addr, "admin", "pw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	want := "\"admin\"\t\"#6c92cfeb2f47f44af8ed9479add2c35d\"" // control-protocol.md 1.3
+	if got := <-logins; got != want {
+		t.Errorf("login %q, want %q", got, want)
+	}
+	if c.Greeting() != originalGreeting {
+		t.Errorf("greeting %q", c.Greeting())
+	}
+}
+
+func TestPasswordIsNotSentInClearUnasked(t *testing.T) {
+	logins := make(chan string, 1)
+	addr := fakeServer(t, func(w *wire) {
+		w.Write([]byte("+00000 welcome\r\n"))
+		login, _ := w.r.ReadString('\n')
+		logins <- strings.TrimRight(login, "\r\n")
+		w.Write([]byte("+00000 OK\r\n"))
+	})
+	_, err := Dial(t.Context(), addr, "admin", "pw")
+	if err != ErrNoDigest {
+		t.Errorf("got %v, want %v", err, ErrNoDigest)
+	}
+	if got := <-logins; got != "" {
+		t.Errorf("sent %q", got)
+	}
+	d := Dialer{User: "admin", Password: "pw", ClearText: true}
+	c, err := d.Dial(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if got, want := <-logins, "\"admin\"\t\"pw\""; got != want {
+		t.Errorf("login %q, want %q", got, want)
+	}
+}
+
+func TestPasswordInClearNeedsAVerifiedServer(t *testing.T) {
+	config := &tls.Config{Certificates: []tls.Certificate{certificate()}}
+	addr := fakeServer(t, func(w *wire) {
+		tc := tls.Server(w.Conn, config)
+		tc.Write([]byte("+00000 welcome\r\n"))
+		r := bufio.NewReader(tc)
+		if _, err := r.ReadString('\n'); err == nil {
+			tc.Write([]byte("+00000 OK\r\n"))
+		}
+	})
+	pool := x509.NewCertPool()
+	pool.AddCert(certificate().Leaf)
+	d := Dialer{User: "admin", Password: "pw", TLS: TLSNative, TLSConfig: &tls.Config{RootCAs: pool}}
+	c, err := d.Dial(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	d.TLSConfig = &tls.Config{InsecureSkipVerify: true}
+	if _, err := d.Dial(t.Context(), addr); err != ErrNoDigest {
+		t.Errorf("unverified: %v, want %v", err, ErrNoDigest)
+	}
+}
+
+// script serves connections that end after what it says to the one command.
+func script(t *testing.T, reply string) string {
+	return fakeServer(t, func(w *wire) {
+		greet(w)
+		if _, err := w.r.ReadString('\n'); err == nil {
+			w.Write([]byte(reply))
+		}
+	})
+}
+
+func TestOutcomeIsUnknownWhenTheReplyIsLost(t *testing.T) {
+	for _, reply := range []string{"", "+00000", "hello\r\n", "+x OK\r\n", "+ OK\r\n"} {
+		c, err := Dial(t.Context(), script(t, reply), "a", "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, err = c.Do(t.Context(), "domaindel", "d")
+		e, ok := errors.AsType[*UnknownOutcomeError](err)
+		if !ok || e.Command != "domaindel" {
+			t.Errorf("%q: got %v, want the outcome unknown", reply, err)
+		}
+		_, understood := errors.AsType[*ProtocolError](err)
+		if want := strings.HasSuffix(reply, "\n"); understood != want {
+			t.Errorf("%q: got %v, want a ProtocolError: %v", reply, err, want)
+		}
+		if _, err := c.Do(t.Context(), "noop"); err == nil {
+			t.Error("the connection is used again")
+		} else if _, ok := err.(*UnknownOutcomeError); ok {
+			t.Errorf("nothing was sent, but: %v", err)
+		}
+	}
+}
+
+func TestListsCutShort(t *testing.T) {
+	for _, reply := range []string{"+00100 OK\r\n", "+00100 OK\r\n\"a\"\r\n", "+00100 OK\r\n\"a\"\r\n."} {
+		c, err := Dial(t.Context(), script(t, reply), "a", "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		lines, err := c.List(t.Context(), "domainlist")
+		if _, ok := errors.AsType[*CutError](err); !ok || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%q: got %q, %v, want a CutError", reply, lines, err)
+		}
+	}
+	c, err := Dial(t.Context(), script(t, "+00100 OK\r\na\r\nb\r\n.\r\n"), "a", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := c.Do(t.Context(), "domainlist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range r.Lines() {
+		break
+	}
+	if _, err := c.Do(t.Context(), "noop"); !errors.Is(err, errAbandoned) {
+		t.Errorf("after half a list: %v, want %v", err, errAbandoned)
+	}
+}
+
+// XMail itself ends an upload at a long line and runs the rest as commands.
+func TestLimitsOfXMailAreKept(t *testing.T) {
+	addr := fakeServer(t, func(w *wire) {
+		greet(w)
+		w.r.ReadString('\n')
+		w.Write([]byte("+00101 OK\r\n"))
+		for {
+			line, err := w.r.ReadString('\n')
+			if err != nil || line == ".\r\n" {
+				break
+			}
+			if len(line)-1 > 2045 {
+				w.t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+		w.Write([]byte("-00021 no\r\n"))
+	})
+	c, err := Dial(t.Context(), addr, "a", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, line := range []string{strings.Repeat("x", 2045), "." + strings.Repeat("x", 2043)} {
+		err := c.Upload(t.Context(), strings.NewReader(line+"\n"), "cfgfileset", "x")
+		if e, ok := errors.AsType[*UploadError](err); !ok || e.Line != 1 {
+			t.Errorf("%d bytes: %v, want an UploadError", len(line), err)
+		}
+	}
+	content := strings.Repeat("x", 2044) + "\n." + strings.Repeat("x", 2042)
+	wantCode(t, c.Upload(t.Context(), strings.NewReader(content), "cfgfileset", "x"), CodeWriteFile)
+}
+
+func TestContextEndsACommand(t *testing.T) {
+	c, err := Dial(t.Context(), fakeServer(t, func(w *wire) {
+		greet(w)
+		io.Copy(io.Discard, w.r) // and never a reply
+	}), "a", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = c.Do(ctx, "domaindel", "d")
+	if _, ok := errors.AsType[*UnknownOutcomeError](err); !ok || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the outcome unknown by %v", err, context.DeadlineExceeded)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Dial(cancelled, script(t, ""), "a", "b"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Dial: %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestTimeoutOfAWait(t *testing.T) {
+	silent := fakeServer(t, func(w *wire) { io.Copy(io.Discard, w.r) })
+	d := Dialer{User: "a", Password: "b", Timeout: 50 * time.Millisecond}
+	if _, err := d.Dial(t.Context(), silent); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("no greeting: %v, want a time-out", err)
+	}
+	d.TLS = TLSNative
+	_, err := d.Dial(t.Context(), silent)
+	if _, ok := errors.AsType[*TLSError](err); !ok || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("no handshake: %v, want a time-out", err)
+	}
+}
+
+func TestRepliesThatTheServerSentBeforeItLeft(t *testing.T) {
+	s := startServer(t, func(s *Server) { s.Limits.Idle = 50 * time.Millisecond })
+	c := s.dial(t)
+	var b [1]byte
+	if _, err := c.raw.Read(b[:0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.r.fill(); err != nil { // the server's time-out has come
+		t.Fatal(err)
+	}
+	_, err := c.Do(t.Context(), "noop")
+	wantCode(t, err, CodeTimeout)
+}
+
+func TestAddresses(t *testing.T) {
+	for address, want := range map[string]string{
+		"host":             "host ",
+		"host:1":           "host 1",
+		"192.0.2.1":        "192.0.2.1 ",
+		"::1":              "::1 ",
+		"[::1]":            "::1 ",
+		"[fe80::1%lo]:600": "fe80::1%lo 600",
+	} {
+		host, port := splitAddress(address)
+		if got := host + " " + port; got != want {
+			t.Errorf("%s: got %q, want %q", address, got, want)
+		}
+	}
+	for mode, want := range map[TLSMode]string{TLSNone: "[::1]:6017", TLSUpgrade: "[::1]:6017", TLSNative: "[::1]:6018"} {
+		var got string
+		d := Dialer{User: "a", TLS: mode, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			got = address
+			return nil, fmt.Errorf("%s is far", network)
+		}}
+		if _, err := d.Dial(t.Context(), "::1"); err == nil || got != want {
+			t.Errorf("dialed %s, %v, want %s", got, err, want)
+		}
+	}
+}
