@@ -135,7 +135,7 @@ func describe(err error, dialing bool) failure {
 		f.exit = exitUnknown
 		return f
 	case errors.Is(err, ctrl.ErrNoDigest):
-		return failure{code: codeNoDigest, info: "the server offers no MD5 login, and the password is not sent in clear text unless -c says so, or -S or -L protects it", exit: exitLogin}
+		return failure{code: codeNoDigest, info: "the server offers no MD5 login, and the password is not sent in clear text unless -c says so, or TLS with a server that is verified protects it", exit: exitLogin}
 	case errors.Is(err, ctrl.ErrNoUpload):
 		return failure{code: codeProtocol, info: "the server did the command without asking for the upload", exit: exitUnknown}
 	case errors.As(err, &refused) && dialing:
@@ -143,6 +143,8 @@ func describe(err error, dialing bool) failure {
 			return refusal(refused, exitLogin)
 		}
 		return refusal(refused, exitUnreachable)
+	case errors.As(err, &refused) && refused.Code == ctrl.CodeShutdown:
+		return refusal(refused, exitUnreachable) // the command was not run
 	case errors.As(err, &refused):
 		return refusal(refused, statusOf(refused.Code))
 	}
