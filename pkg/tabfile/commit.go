@@ -212,6 +212,7 @@ func (s *Store) write(b *batch) error {
 		whole: make(map[string]*op),
 		rows:  make(map[*table][]op),
 		shown: make(map[*table]state),
+		bases: make(map[*table]basis),
 	}
 	err := p.prepare()
 	if err == nil {

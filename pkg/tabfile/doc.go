@@ -19,4 +19,23 @@
 // The rules are those of docs/reference/tables.md, section 1, and of
 // docs/reference/control-protocol.md, sections 2.2 and 2.6, which the control
 // protocol shares; docs/design.md lists what we decided otherwise.
+//
+// # The store
+//
+// A [Store] keeps all tables below one folder. Readers take a [View], which
+// never changes and never makes them wait; writers change tables, files and
+// folders in a transaction ([Store.Update]) that happens as a whole or not at
+// all. Everybody else, an editor or awk, finds the tables in their files, whole
+// at every moment.
+//
+// One goroutine commits. It runs the transactions that wait on copies of the
+// tables (the trees share what is not changed, so a copy costs nothing), writes
+// the small files that they change beside their places, appends one record each
+// to the journal, syncs it once for all of them, renames the files into place,
+// and only then answers (commit.go, plan.go). Tables above 64 KiB follow later,
+// with a checkpoint, which also syncs what was renamed and removes the journal
+// up to there (checkpoint.go). After a crash the journal says what the files
+// must be, and a file says how much of that it shows (recover.go). A file that
+// somebody else saved is taken when it rests; it wins, with the changes on top
+// that it does not show (edit.go).
 package tabfile

@@ -74,14 +74,12 @@ func (s *Store) rested(t *table) *edit {
 	switch {
 	case err != nil || id == *t.known.Load() || (id == t.held && id != fileID{}):
 		if id == *t.known.Load() && t.gone {
-			t.gone = false // it came back as it was
-			t.publish()
+			t.setGone(false) // it came back as it was
 		}
 		return nil
 	case id == fileID{}:
 		if !t.gone {
-			t.gone = true
-			t.publish()
+			t.setGone(true)
 			s.setProblems(t.name, []Error{{File: t.name, Msg: "file is gone; its last rows stay in force"}})
 			s.log.Error("table is gone; its last rows stay in force", "file", t.name)
 		}

@@ -21,6 +21,7 @@ type plan struct {
 	whole map[string]*op   // the last write of each file that is written as a whole
 	rows  map[*table][]op  // the changes of rows
 	shown map[*table]state // tables whose files show the batch at once
+	bases map[*table]basis // what the journal will know of them
 	steps []func() error   // to put the files in place
 	undo  []func() error   // to throw away what was prepared
 	paths []string         // what the steps change on disk
@@ -30,6 +31,12 @@ type plan struct {
 type state struct {
 	id  fileID
 	sum sum
+}
+
+// A basis says whether the journal knows what a table's file holds.
+type basis struct {
+	segment uint64 // that has it; the table's based
+	direct  bool   // as a whole; the table's direct
 }
 
 // prepare writes what the batch needs beside its place.
@@ -69,11 +76,13 @@ func (p *plan) table(t *table) error {
 	}
 	edited := id != *t.known.Load()
 	small := before.size <= directMax
+	now := basis{t.based, t.direct}
 	switch {
 	case p.whole[t.name] != nil:
 		// The journal gets the whole file anyway.
 	case edited:
 		// Somebody has the file in hand: it is merged when they are done.
+		now.direct = false
 	case len(t.pending) == 0 && t.based != p.s.segment.number, small && !t.direct:
 		o := op{kind: opBase, path: t.name, exists: before.exists, whole: small}
 		if small {
@@ -82,13 +91,17 @@ func (p *plan) table(t *table) error {
 			o.sum = t.sum
 		}
 		p.base.ops = append(p.base.ops, o)
-		t.based = p.s.segment.number
-		t.direct = small
+		now = basis{p.s.segment.number, small}
 	}
-	if p.whole[t.name] != nil || (t.direct && !edited && t.working.size <= directMax) {
+	rewrite := p.whole[t.name] != nil
+	if !rewrite {
+		now.direct = now.direct && t.working.size <= directMax
+		rewrite = now.direct
+	}
+	p.bases[t] = now
+	if rewrite {
 		return p.rewrite(t)
 	}
-	t.direct = false
 	return nil
 }
 
@@ -255,26 +268,33 @@ func (s *Store) build(target string, o *op) error {
 func (p *plan) removeTree(o *op) {
 	target := p.s.disk(o.path)
 	trash := p.s.tmpName(trashExt)
-	p.steps = append(p.steps, func() error { return p.s.discard(target, trash) })
+	p.steps = append(p.steps, func() error {
+		p.s.discard(target, trash)
+		return nil
+	})
 	p.paths = append(p.paths, filepath.Dir(target))
 }
 
-func (s *Store) discard(target, trash string) error {
+// discard makes a tree vanish. What cannot be removed stays: the transaction
+// that removed it is durable, and nobody looks there any more.
+func (s *Store) discard(target, trash string) {
 	err := s.fs.Rename(target, trash)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := s.fs.Lstat(target); errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+		return
 	}
-	if err != nil { // perhaps it is another file system, or tmp is not there
-		return s.fs.RemoveAll(target)
+	if err != nil { // perhaps it is another file system
+		trash = target
 	}
-	s.wg.Go(func() {
+	remove := func() {
 		if err := s.fs.RemoveAll(trash); err != nil {
-			s.log.Warn("removed folder is left in tmp", "file", trash, "err", err)
+			s.log.Warn("part of a removed folder stays", "folder", trash, "err", err)
 		}
-	})
-	return nil
+	}
+	if err != nil {
+		remove() // at once, since the name may be used again
+		return
+	}
+	s.wg.Go(remove)
 }
 
 // log makes the batch durable.
@@ -301,6 +321,9 @@ func (p *plan) log() error {
 // apply puts the prepared files in place. What fails here is in the journal and
 // happens at the next start; until then the store cannot go on.
 func (p *plan) apply() error {
+	for t, now := range p.bases {
+		t.based, t.direct = now.segment, now.direct
+	}
 	for _, step := range p.steps {
 		if err := step(); err != nil {
 			return p.s.fail(err)

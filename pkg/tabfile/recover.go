@@ -113,7 +113,7 @@ func (s *Store) redoTrees(steps []step) (map[string]*recovery, error) {
 		if removed.covers(st.path) {
 			if st.kind == opRemoveTree {
 				if err := s.fs.RemoveAll(s.disk(st.path)); err != nil {
-					return nil, err
+					s.log.Warn("part of a removed folder stays", "folder", st.path, "err", err)
 				}
 				s.touch(path.Dir(st.path))
 			}

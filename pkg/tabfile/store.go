@@ -330,6 +330,12 @@ func (t *table) publish() {
 	t.published.Store(&View{c: t.working, gone: t.gone})
 }
 
+// setGone notes whether the file of a table is there.
+func (t *table) setGone(gone bool) {
+	t.gone = gone
+	t.published.Store(&View{c: t.published.Load().c, gone: gone})
+}
+
 // A fileID tells one version of a file from another without reading it. The
 // zero value stands for a file that is not there.
 type fileID struct {

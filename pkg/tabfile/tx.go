@@ -199,8 +199,10 @@ func (tx *Tx) MakeTree(name string, dirs []string, files map[string][]byte) erro
 	if _, err := tx.s.fs.Lstat(tx.s.disk(name)); err == nil {
 		return &fs.PathError{Op: "make", Path: name, Err: fs.ErrExist}
 	}
-	if err := tx.parent(name); err != nil {
-		return err
+	if !tx.makes(path.Dir(name)) {
+		if err := tx.parent(name); err != nil {
+			return err
+		}
 	}
 	if tx.s.removed.covers(name) || tx.s.removing.covers(name) {
 		tx.remade = true
@@ -214,14 +216,16 @@ func (tx *Tx) MakeTree(name string, dirs []string, files map[string][]byte) erro
 	return nil
 }
 
+// makes reports whether this transaction has made the folder dir.
+func (tx *Tx) makes(dir string) bool {
+	return slices.ContainsFunc(tx.ops, func(o op) bool {
+		return o.kind == opMakeTree && (dir == o.path || strings.HasPrefix(dir, o.path+"/"))
+	})
+}
+
 // parent returns why nothing can be made at name.
 func (tx *Tx) parent(name string) error {
 	dir := path.Dir(name)
-	for _, o := range tx.ops {
-		if o.kind == opMakeTree && (dir == o.path || strings.HasPrefix(dir, o.path+"/")) {
-			return nil
-		}
-	}
 	info, err := tx.Stat(dir)
 	if err == nil && !info.IsDir() {
 		err = &fs.PathError{Op: "make", Path: dir, Err: fs.ErrNotExist}
