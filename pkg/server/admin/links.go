@@ -213,12 +213,11 @@ func (s *Service) LinkEnable(ctx context.Context, on bool, domain, name string, 
 		if len(links) == 0 {
 			return refuse(NoLink, "there is no such link of %s", quote(name+"@"+domain))
 		}
-		outside := func(l mailroot.Link) bool { return !l.Local() }
-		if !on && slices.ContainsFunc(links, outside) && !tx.Tx.Exists(linksDir) {
-			if err := makeTree(tx, linksDir, nil, nil); err != nil {
-				return err
-			}
+		var content []byte
+		if !on {
+			content = s.root.Now().AppendFormat(nil, "02 Jan 2006 15:04:05 -0700\n")
 		}
+		first := make(map[string][]byte) // marks that come with their folder
 		for _, l := range links {
 			mark, err := disabledMark(tx.Tables, l)
 			if errors.Is(err, errNoAccount) {
@@ -227,13 +226,16 @@ func (s *Service) LinkEnable(ctx context.Context, on bool, domain, name string, 
 			if err != nil {
 				return refuse(CannotCreate, "%w", err)
 			}
-			var content []byte
-			if !on {
-				content = s.root.Now().AppendFormat(nil, "02 Jan 2006 15:04:05 -0700\n")
+			if !on && path.Dir(mark) == linksDir && !tx.Tx.Exists(linksDir) {
+				first[path.Base(mark)] = content
+				continue
 			}
 			if err := writeFile(tx, mark, content); err != nil {
 				return err
 			}
+		}
+		if len(first) > 0 {
+			return makeTree(tx, linksDir, nil, first)
 		}
 		return nil
 	})

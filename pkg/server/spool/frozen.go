@@ -239,6 +239,9 @@ func (t Tree) Submit(n Name) error {
 	if _, err := os.Lstat(to); err == nil {
 		return fmt.Errorf("%s: %w", filepath.Join(queueDir, n.File), fs.ErrExist)
 	}
+	if err := os.Mkdir(filepath.Dir(to), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
