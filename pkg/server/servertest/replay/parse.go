@@ -4,6 +4,7 @@
 //
 // Beyond the format of the recordings it knows, for exchanges of our own:
 //
+//	>~ TEXT     a line of an upload, sent as it is: no dot is added
 //	< EOF       the server closes the connection without a further line
 //	<~ TEXT     a row of a list, in which * stands for anything
 //	<*          any rows, from here to the end of a list
@@ -35,7 +36,7 @@ type Step struct {
 	Text  string    // Send: the line. Reply: sign and digits, EOF, or what another service says. Cat, Tree, None, Wait: the path. Service: its name
 	Count int       // Wait
 
-	Upload []string // Send: lines, dots stuffed, that follow +00101
+	Upload []string // Send: lines as they are sent after +00101, dots stuffed
 	End    bool     // Send: the upload is ended by a dot
 
 	Rows []Row // Reply, Cat, Tree
@@ -152,14 +153,17 @@ func (p *parser) line(n int, line string) error {
 		return p.reply(n, text)
 	case "+", "-":
 		return p.newFile(n, NewFile{Path: text, Remove: mark == "-"})
-	case ">|", ">.":
+	case ">|", ">~", ">.":
 		s := p.last(Send)
 		if s == nil || s.End {
 			return errPlace
 		}
-		if mark == ">." {
+		switch {
+		case mark == ">.":
 			s.End = true
-		} else {
+		case mark == ">|" && strings.HasPrefix(text, "."):
+			s.Upload = append(s.Upload, "."+text)
+		default:
 			s.Upload = append(s.Upload, text)
 		}
 	case "<|", "<~":

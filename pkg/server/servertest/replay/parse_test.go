@@ -18,8 +18,8 @@ func TestParse(t *testing.T) {
 - gone.tab
 ! conn noauth user bob pass wo#rd
 > a\tb\\c\xff
->| ..x
->|
+>| .x
+>~ .y
 >.
 < -00103 some text
 
@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 	want := []Step{
 		{Op: Fresh, Line: 2, Files: []NewFile{{Path: "spool/1", Content: []byte("line\r\n\n")}, {Path: "empty"}, {Path: "gone.tab", Remove: true}}},
 		{Op: Connect, Line: 8, Conn: Conn{NoAuth: true, User: "bob", Pass: "wo#rd"}},
-		{Op: Send, Line: 9, Text: "a\tb\\c\xff", Upload: []string{"..x", ""}, End: true},
+		{Op: Send, Line: 9, Text: "a\tb\\c\xff", Upload: []string{"..x", ".y"}, End: true},
 		{Op: Reply, Line: 13, Text: "-00103"},
 		{Op: Reply, Line: 15, Text: "+00100", Rows: []Row{{Line: 16, Text: "\"a\"\t\"b\""}, {Line: 17, Text: "\"c*", Pattern: true}}, Open: true},
 		{Op: Cat, Line: 19, Text: "dir/file", Rows: []Row{{Line: 20, Text: "x"}, {Line: 21, Text: ""}}},

@@ -140,7 +140,7 @@ func TestRunOfWhatComesAsRecorded(t *testing.T) {
 <| a
 <| b
 > put
->| ..dot
+>| .dot
 >| x
 >.
 < +00101 OK

@@ -1,0 +1,72 @@
+package server_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/xmaild/xmaild/pkg/server/servertest"
+	"github.com/xmaild/xmaild/pkg/server/servertest/replay"
+)
+
+// The exchanges that were recorded from XMail 1.27, with our departures.
+func TestConformance(t *testing.T) { replayAll(t, "../../testdata/conformance/control/*.txt") }
+
+// Exchanges of our own: bad input, refusals, what changes on disk.
+func TestExchanges(t *testing.T) { replayAll(t, "../../testdata/exchanges/*.txt") }
+
+func replayAll(t *testing.T, pattern string) {
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no exchanges in %s: %v", pattern, err)
+	}
+	for _, name := range names {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			file, err := replay.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := file.Run(t.Context(), &replayed{t: t}, t); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// replayed is the server that exchanges are played to.
+type replayed struct {
+	t *testing.T
+	*servertest.Server
+}
+
+func (r *replayed) Addr() string { return r.Server.Addr }
+func (r *replayed) Dir() string  { return r.Server.Dir }
+
+func (r *replayed) Fresh(files []replay.NewFile) error {
+	if r.Server != nil {
+		r.Stop(r.t)
+	}
+	dir := filepath.Join(r.t.TempDir(), "MailRoot")
+	if err := servertest.NewMailRoot(dir); err != nil {
+		return err
+	}
+	if err := replay.Apply(dir, files); err != nil {
+		return err
+	}
+	r.Server = servertest.Start(r.t, servertest.Dir(dir))
+	return nil
+}
+
+func (r *replayed) Restart(files []replay.NewFile) error {
+	if r.Server == nil {
+		return errors.New("no server runs")
+	}
+	r.Stop(r.t)
+	if err := replay.Apply(r.Server.Dir, files); err != nil {
+		return err
+	}
+	r.Server.Restart(r.t)
+	return nil
+}
