@@ -57,7 +57,7 @@ var ErrNoDigest = errors.New("the server offers no digest login; the password wa
 // A LoginError is a refused login.
 type LoginError struct{ Err *Error }
 
-func (e *LoginError) Error() string { return "login refused: " + e.Err.Error() }
+func (e *LoginError) Error() string { return "cannot log in: " + e.Err.Error() }
 func (e *LoginError) Unwrap() error { return e.Err }
 
 // A TLSError is a TLS handshake that failed, or a certificate that was not accepted.
