@@ -87,17 +87,23 @@ func (b binder) bindAddr(ctx context.Context, addr string) (net.Listener, error)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := netip.ParseAddr(host); err != nil {
-		if host, err = b.lookup(ctx, host); err != nil {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		if ip, err = b.lookup(ctx, host); err != nil {
 			return nil, err
 		}
 	}
+	// "tcp" would take 0.0.0.0 for every address of both families.
+	network := "tcp"
+	if ip.Is4() {
+		network = "tcp4"
+	}
 	var config net.ListenConfig
-	return config.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+	return config.Listen(ctx, network, net.JoinHostPort(ip.String(), port))
 }
 
 // lookup finds the one address of a host name to bind, as the -M letters say.
-func (b binder) lookup(ctx context.Context, host string) (string, error) {
+func (b binder) lookup(ctx context.Context, host string) (netip.Addr, error) {
 	networks := map[Resolve][]string{
 		ResolveIPv4:      {"ip4"},
 		ResolveIPv6:      {"ip6"},
@@ -108,14 +114,14 @@ func (b binder) lookup(ctx context.Context, host string) (string, error) {
 	for _, network := range networks {
 		ips, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
 		if err == nil && len(ips) > 0 {
-			return ips[0].Unmap().String(), nil
+			return ips[0].Unmap(), nil
 		}
 		failed = err
 	}
 	if failed == nil {
 		failed = fmt.Errorf("host %q has no address", host)
 	}
-	return "", failed
+	return netip.Addr{}, failed
 }
 
 // noSuchAddress reports whether this machine lacks the address that was to be bound.

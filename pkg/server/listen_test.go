@@ -48,6 +48,15 @@ func TestAddressesDecideAtEveryLevel(t *testing.T) {
 	}
 }
 
+func TestWildcardsAreOfTheirFamily(t *testing.T) {
+	for addr, want := range map[string]netip.Addr{"0.0.0.0:0": netip.IPv4Unspecified(), "[::]:0": netip.IPv6Unspecified()} {
+		got, err := bind(t, binder{}, Endpoint{Addrs: []string{addr}})
+		if err != nil || len(got) != 1 || got[0].Addr() != want {
+			t.Errorf("%s: bound %v, %v, want %v", addr, got, err, want)
+		}
+	}
+}
+
 func TestAddressInUseIsNamed(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
 	"github.com/xmaild/xmaild/pkg/server/pidfile"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // shutdownFile asks a running server to stop when it appears in MailRoot, and
@@ -207,7 +209,18 @@ func (s *Server) watch(ctx context.Context) {
 // Reload looks at all tables now, instead of when their files have rested, and
 // opens log files anew. It logs what changed, and what is wrong with it.
 func (s *Server) Reload(ctx context.Context) error {
+	before := map[string]*tabfile.View{}
+	for name := range mailroot.Schemas() {
+		before[name] = s.root.Store.Table(name)
+	}
 	changed, err := s.root.Store.Reload(ctx)
+	// The store looks at its files by itself as well, perhaps a moment earlier.
+	for name, view := range before {
+		if s.root.Store.Table(name) != view && !slices.Contains(changed, name) {
+			changed = append(changed, name)
+		}
+	}
+	slices.Sort(changed)
 	if s.ctrlLog != nil {
 		s.ctrlLog.Reopen()
 	}

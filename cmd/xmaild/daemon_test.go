@@ -1,0 +1,179 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// patience is how long a test waits for what ought to happen at once.
+const patience = 30 * time.Second
+
+// A daemon is a running xmaild.
+type daemon struct {
+	cmd    *exec.Cmd
+	out    output
+	exited chan struct{}
+	err    error // of Wait; read it after exit
+
+	mu    sync.Mutex
+	lines []string      // of standard error
+	more  chan struct{} // closed when there is another line
+}
+
+// An output collects what a program writes.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+// stdout is what the daemon has written to standard output so far.
+func (d *daemon) stdout() string {
+	d.out.mu.Lock()
+	defer d.out.mu.Unlock()
+	return d.out.text.String()
+}
+
+// startDaemon starts a program and follows its log.
+func startDaemon(cmd *exec.Cmd) (*daemon, error) {
+	d := &daemon{cmd: cmd, exited: make(chan struct{}), more: make(chan struct{})}
+	cmd.Stdout = &d.out
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		d.follow(log)
+		d.err = cmd.Wait()
+		close(d.exited)
+	}()
+	return d, nil
+}
+
+func (d *daemon) follow(log io.Reader) {
+	scanner := bufio.NewScanner(log)
+	for scanner.Scan() {
+		d.mu.Lock()
+		d.lines = append(d.lines, scanner.Text())
+		close(d.more)
+		d.more = make(chan struct{})
+		d.mu.Unlock()
+	}
+}
+
+// log is what the daemon has written to standard error.
+func (d *daemon) log() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Join(d.lines, "\n") + "\n"
+}
+
+// logged waits until a line of the log matches, and returns its submatches. It
+// returns nil when the daemon ends without such a line.
+func (d *daemon) logged(pattern *regexp.Regexp) ([]string, error) {
+	deadline := time.After(patience)
+	seen := 0
+	find := func() ([]string, chan struct{}) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for ; seen < len(d.lines); seen++ {
+			if m := pattern.FindStringSubmatch(d.lines[seen]); m != nil {
+				return m, nil
+			}
+		}
+		return nil, d.more
+	}
+	for {
+		found, more := find()
+		if found != nil {
+			return found, nil
+		}
+		select {
+		case <-more:
+		case <-d.exited:
+			if found, _ := find(); found != nil {
+				return found, nil
+			}
+			return nil, fmt.Errorf("ended (%v) without a log line like %q; its log:\n%s", d.err, pattern, d.log())
+		case <-deadline:
+			return nil, fmt.Errorf("no log line like %q within %v; the log:\n%s", pattern, patience, d.log())
+		}
+	}
+}
+
+// printed waits until standard output matches, and returns the submatches.
+func (d *daemon) printed(pattern *regexp.Regexp) ([]string, error) {
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if m := pattern.FindStringSubmatch(d.stdout()); m != nil {
+			return m, nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return nil, fmt.Errorf("standard output has nothing like %q:\n%s", pattern, d.stdout())
+		}
+	}
+}
+
+var servingLine = regexp.MustCompile(`msg=serving .* ctrl="?([^ "]*)\S* .*ctrls="?([^ "]*)`)
+
+// serving waits until the daemon serves, and returns its addresses.
+func (d *daemon) serving() (ctrl, ctrls string, err error) {
+	m, err := d.logged(servingLine)
+	if err != nil {
+		return "", "", err
+	}
+	return m[1], m[2], nil
+}
+
+// wait waits until the daemon has ended and returns its exit status.
+func (d *daemon) wait() (int, error) {
+	select {
+	case <-d.exited:
+		return d.cmd.ProcessState.ExitCode(), nil
+	case <-time.After(patience):
+		return 0, fmt.Errorf("still runs after %v; its log:\n%s", patience, d.log())
+	}
+}
+
+// kill ends the daemon whatever it does.
+func (d *daemon) kill() error {
+	err := d.cmd.Process.Kill()
+	<-d.exited
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// xmaild is the built program with arguments.
+func xmaild(dir string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(bin, "xmaild"), args...)
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
