@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -83,5 +85,31 @@ func TestPromptDoesNotEcho(t *testing.T) {
 	}
 	if err != nil || rest != "6017: \r\nend" {
 		t.Errorf("the screen shows %q after the question, %v", rest, err)
+	}
+}
+
+func TestSignalAtThePromptRestoresTheTerminal(t *testing.T) {
+	master, tty := openPTY(t)
+	cmd := exec.Command("ctrlclnt", "-s", "127.0.0.1:1", "-u", "admin", "noop")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stdin, cmd.Stderr = tty, tty
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(master).ReadString(':'); err != nil {
+		t.Fatal(err)
+	}
+	for echoes(t, tty) {
+		runtime.Gosched()
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != syscall.SIGINT {
+		t.Errorf("ended with %v, want by an interrupt", cmd.ProcessState)
+	}
+	if !echoes(t, tty) {
+		t.Error("the terminal does not echo afterwards")
 	}
 }

@@ -61,6 +61,9 @@ var sameMissing = map[string][]ctrl.Code{
 // tolerated reports whether --exists-ok or --missing-ok make a success of a refusal.
 func (o *options) tolerated(code ctrl.Code) bool {
 	command := strings.ToLower(o.words[0])
+	if command == "try" && len(o.words) > 1 {
+		command = strings.ToLower(o.words[1])
+	}
 	return o.existsOK && slices.Contains(sameExists[command], code) ||
 		o.missingOK && slices.Contains(sameMissing[command], code)
 }
