@@ -33,9 +33,10 @@ func (e *UnknownOutcomeError) Error() string {
 }
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// A Client is a logged-in connection, made by a [Dialer]. It is for one goroutine at a
-// time, Close apart. After an error that is not an [*Error], an [*ArgError], an
-// [*UploadError] of [Client.Upload] or [ErrBusy] the connection is no good any more; all that is left is to close it.
+// A Client is a logged-in connection, made by a [Dialer]. It is for one goroutine
+// at a time, Close apart. After an error that is not an [*Error], an [*ArgError],
+// an [*UploadError] of [Client.Upload] or [ErrBusy] the connection is no good any
+// more; all that is left is to close it.
 type Client struct {
 	raw, nc   net.Conn // nc is raw, or TLS over it
 	r         lineReader
@@ -108,8 +109,9 @@ func (c *Client) Do(ctx context.Context, args ...string) (*Response, error) {
 	return r, nil
 }
 
-// List runs a command and returns the lines of its list; it is for lists that
-// fit in memory. A reply without a list has no lines. With a [*CutError] it returns what came.
+// List runs a command and returns the lines of its list; it is for lists that fit
+// in memory. A reply without a list has no lines. With a [*CutError] it returns
+// what came.
 func (c *Client) List(ctx context.Context, args ...string) ([]string, error) {
 	r, err := c.Do(ctx, args...)
 	if err != nil {

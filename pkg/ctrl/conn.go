@@ -21,7 +21,8 @@ const (
 	refusedLinger = 200 * time.Millisecond
 	// maxRefusing is how many connections at a time may take their time to be refused.
 	maxRefusing = 64
-	// refusedUploadWait is how long is waited for the data that follow a refused upload command unasked.
+	// refusedUploadWait is how long is waited for the data that follow a refused
+	// upload command unasked.
 	refusedUploadWait = 10 * time.Millisecond
 )
 
@@ -72,8 +73,8 @@ type (
 func (f readerFunc) Read(p []byte) (int, error)  { return f(p) }
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// read sends what waits to be sent before it waits for input. So replies to commands that came
-// together leave together, and none is held back.
+// read sends what waits to be sent before it waits for input. So replies to
+// commands that came together leave together, and none is held back.
 func (c *conn) read(p []byte) (int, error) {
 	if err := c.w.Flush(); err != nil {
 		return 0, err

@@ -77,8 +77,9 @@ func Dial(ctx context.Context, address, user, password string) (*Client, error) 
 // without a port it has the default port of the TLS mode. ctx is for Dial alone.
 //
 // Errors: of the network, as they come from package net; [*TLSError]; [*Error] for
-// a refused greeting or #!TLS; [*LoginError]; [*ProtocolError]; [ErrNoDigest]; and, before anything is
-// sent, [*ArgError] for a user name or password that no line can hold.
+// a refused greeting or #!TLS; [*LoginError]; [*ProtocolError]; [ErrNoDigest];
+// and, before anything is sent, [*ArgError] for a user name or password that no
+// line can hold.
 func (d *Dialer) Dial(ctx context.Context, address string) (*Client, error) {
 	if err := d.check(); err != nil {
 		return nil, err

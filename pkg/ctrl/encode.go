@@ -29,13 +29,14 @@ func (e *ArgError) Error() string {
 	return fmt.Sprintf("argument %d %s", e.Index, e.Reason)
 }
 
-// EncodeLine returns the command line, without its end, from which a server reads exactly
-// args, the command first. Each is put in double quotes and the quotes in it escaped. What ends in a
-// backslash goes unquoted, since inside quotes it could not be told from an escape; where it also begins with a
-// quote the protocol has no form for it. That, TAB, CR, LF and NUL in an argument, no
-// arguments at all, and a line longer than [MaxLine] are errors, each an [*ArgError].
-// Other bytes are taken as they are; XMail 1.27 itself closes the session at
-// any byte above 127.
+// EncodeLine returns the command line, without its end, from which a server reads
+// exactly args, the command first. Each is put in double quotes and the quotes in
+// it escaped. What ends in a backslash goes unquoted, since inside quotes it could
+// not be told from an escape; where it also begins with a quote the protocol has
+// no form for it. That, TAB, CR, LF and NUL in an argument, no arguments at all,
+// and a line longer than [MaxLine] are errors, each an [*ArgError]. Other bytes
+// are taken as they are; XMail 1.27 itself closes the session at any byte above
+// 127.
 func EncodeLine(args ...string) (string, error) {
 	if len(args) == 0 {
 		return "", &ArgError{Index: -1, Reason: "is empty"}

@@ -24,9 +24,9 @@ func nonce() uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// greeting returns the greeting line without its end, and the timestamp in it from < to >.
-// Words of product are left out from its end, and digits of number from its front (but never below ten),
-// until the line fits.
+// greeting returns the greeting line without its end, and the timestamp in it from
+// < to >. Words of product are left out from its end, and digits of number from
+// its front (but never below ten), until the line fits.
 func greeting(now time.Time, number uint64, local netip.Addr, product string) (line, timestamp string) {
 	const minDigits = 10
 	head := "<" + strconv.FormatInt(now.Unix(), 10) + "."

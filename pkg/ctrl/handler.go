@@ -46,8 +46,8 @@ type Session struct {
 // alike, and takes about the same time for both. It is called by many sessions at
 // once. It returns nil for a good login. A refusal is [ErrLogin] or any error that
 // is not an [*Error]: the client sees [CodeLogin], the attempt counts against the
-// address. An [*Error] of another code is sent as it is and does not count; it is for trouble of
-// the server's own, such as [CodeNoAccountsTable].
+// address. An [*Error] of another code is sent as it is and does not count; it is
+// for trouble of the server's own, such as [CodeNoAccountsTable].
 type Authenticator interface {
 	Authenticate(ctx context.Context, login Login) error
 }

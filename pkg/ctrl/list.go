@@ -22,9 +22,10 @@ type ListWriter struct {
 // lineSink is where a ListWriter writes complete lines; *bufio.Writer is one.
 type lineSink interface{ Write(p []byte) (int, error) }
 
-// Row writes a row: each field in double quotes, a TAB between them. Nothing is escaped: that is the
-// protocol, and what existing clients read. A TAB, CR, LF or NUL, which no field can
-// hold, is written as "?"; other control characters go out as they are.
+// Row writes a row: each field in double quotes, a TAB between them. Nothing is
+// escaped: that is the protocol, and what existing clients read. A TAB, CR, LF or
+// NUL, which no field can hold, is written as "?"; other control characters go out
+// as they are.
 func (w *ListWriter) Row(fields ...string) error {
 	b := w.buf[:0]
 	for i, f := range fields {
@@ -57,8 +58,8 @@ func (w *ListWriter) Line(s string) error {
 	return w.Text([]byte(s))
 }
 
-// Text writes the lines of a file, as [ListWriter.Line] does. It does not tell whether the last
-// line has an end; an empty text has no line, unlike Line("").
+// Text writes the lines of a file, as [ListWriter.Line] does. It does not tell
+// whether the last line has an end; an empty text has no line, unlike Line("").
 func (w *ListWriter) Text(content []byte) error {
 	for len(content) > 0 && w.err == nil {
 		line, rest, _ := bytes.Cut(content, []byte{'\n'})

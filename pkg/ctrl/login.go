@@ -148,7 +148,8 @@ func (c *conn) upgrade(ctx context.Context) bool {
 		return false
 	}
 	if c.r.buffered() > 0 {
-		// Whoever sits between could have put it there, for it to be taken for input under TLS.
+		// Whoever sits between could have put it there, for it to be taken for input under
+		// TLS.
 		c.refuse(&Error{Code: CodeBadInput})
 		return false
 	}

@@ -88,7 +88,8 @@ func TestPasswordThatBeginsWithHashIsADigest(t *testing.T) {
 	}
 }
 
-// A wrong name cannot be told from a wrong password, nor from an error with a text of its own.
+// A wrong name cannot be told from a wrong password, nor from an error with a text
+// of its own.
 func TestRefusedLoginsLookAlike(t *testing.T) {
 	const delay = 150 * time.Millisecond
 	s := startServer(t, func(s *Server) {

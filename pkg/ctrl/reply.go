@@ -55,11 +55,12 @@ func List(write func(w *ListWriter) error) Reply { return Reply{list: write} }
 // (which may not be an Upload) is sent. The content is done's to keep. It is empty
 // when no line was sent.
 //
-// limit is the largest content in bytes; 0, or more than [Limits].Upload, stands for
-// [Limits].Upload. A larger one is refused with [CodeTooBig] and the session closed.
-// An upload that ends otherwise than by the dot (the connection is lost, a time-out, a line over
-// [Limits].UploadLine, shutdown) ends the session and done is not called. One that
-// holds a NUL byte is refused with [CodeBadFile], and done is not called either.
+// limit is the largest content in bytes; 0, or more than [Limits].Upload, stands
+// for [Limits].Upload. A larger one is refused with [CodeTooBig] and the session
+// closed. An upload that ends otherwise than by the dot (the connection is lost, a
+// time-out, a line over [Limits].UploadLine, shutdown) ends the session and done
+// is not called. One that holds a NUL byte is refused with [CodeBadFile], and done
+// is not called either.
 func Upload(limit int64, done func(ctx context.Context, content []byte) Reply) Reply {
 	return Reply{upload: done, limit: limit}
 }

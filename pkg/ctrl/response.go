@@ -19,7 +19,8 @@ type Response struct {
 	stop    func() bool // lets go of the context
 }
 
-// ErrNoUpload says that a command was done without asking for the upload that was meant for it.
+// ErrNoUpload says that a command was done without asking for the upload that was
+// meant for it.
 var ErrNoUpload = errors.New("the command took no upload")
 
 var errAbandoned = errors.New("the connection was closed in the middle of a reply")

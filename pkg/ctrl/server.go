@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// ErrServerClosed is returned by [Server.Serve] and [Server.ServeTLS] after [Server.Shutdown].
+// ErrServerClosed is returned by [Server.Serve] and [Server.ServeTLS] after
+// [Server.Shutdown].
 var ErrServerClosed = errors.New("ctrl: server closed")
 
 // A Server serves the control protocol. Handler and Authenticator must be set, the
@@ -37,8 +38,8 @@ type Server struct {
 	TLSEnabled func() bool
 
 	// RequireTLS reports whether a password in clear from this address is refused with
-	// CodeTLSRequired where there is no TLS. It is refused unseen, but it has then been on the
-	// wire. A digest is not clear text. Nil requires nothing.
+	// CodeTLSRequired where there is no TLS. It is refused unseen, but it has then
+	// been on the wire. A digest is not clear text. Nil requires nothing.
 	RequireTLS func(netip.Addr) bool
 
 	// Product is the name and version after "XMail 1.27 CTRL Server" in the greeting;

@@ -34,9 +34,9 @@ type Arg struct {
 type Command struct {
 	Name    string
 	Args    []Arg
-	Min     int         // fewest arguments
-	Max     int         // most arguments; -1: any number, those beyond Args being ignored where none repeats
-	Kind    Kind        //
+	Min     int // fewest arguments
+	Max     int // most arguments; -1: any number, those beyond Args being ignored where none repeats
+	Kind    Kind
 	Changes bool        // whether it changes anything on the server
 	Rows    []string    // names of the columns of its list; none where it sends the lines of a file
 	Meaning string      // what it does, one or two sentences

@@ -144,7 +144,7 @@ var table = []entry{
 		codes{ctrl.CodeNoSpoolFile, ctrl.CodeBadPath, ctrl.CodeInvalid},
 		"Sends a frozen message, after the header lines of its spool file."},
 	{"etrn", "pattern...", "changes", "", nil,
-		"Starts the delivery of the messages that wait for a retry and whose recipient matches a pattern: his address where it has an @, his domain where not. It succeeds also where none does."},
+		"Starts the delivery of the messages that wait for a retry and whose recipient matches a pattern: the address where the pattern has an @, the domain where not. It succeeds also where none does."},
 
 	// The session.
 	{"noop", "", "", "", nil, "Does nothing, successfully."},

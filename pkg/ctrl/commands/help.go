@@ -100,9 +100,10 @@ func words(s string) []string {
 	return strings.Fields(s)
 }
 
-// DetailRows returns the rows of the list that "help COMMAND" answers, for
-// people and programs: each begins with a word that says what it is. "argument" rows have a name,
-// "required" or "optional", and the values it may have; "code" rows a number and its meaning.
+// DetailRows returns the rows of the list that "help COMMAND" answers, for people
+// and programs: each begins with a word that says what it is. "argument" rows have
+// a name, "required" or "optional", and the values it may have; "code" rows a
+// number and its meaning.
 func (c Command) DetailRows() [][]string {
 	rows := [][]string{
 		{"usage", c.Usage()},
