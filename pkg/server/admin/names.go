@@ -2,9 +2,13 @@ package admin
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // Limits of names, in bytes (docs/design.md, Control protocol; RFC 5321 4.5.3.1).
@@ -113,11 +117,16 @@ func checkUserName(name string) error {
 		return refuse(BadName, "a user name has at most %d bytes, this has %d", maxName, len(name))
 	case strings.ContainsAny(name, "/*?"):
 		return refuse(BadName, "user name %q has one of the characters / * ?", name)
+	case slices.Contains(reserved, tabfile.Fold(name)):
+		return refuse(BadName, "user name %q is that of a table beside the accounts", name)
 	case !isPlainText(name):
 		return refuse(BadName, "user name %q is not UTF-8, or has a blank or control character", name)
 	}
 	return nil
 }
+
+// reserved are the files that stand beside the folders of accounts.
+var reserved = []string{mailroot.MailProcTab, mailroot.UserDefTab}
 
 // checkAliasName allows what a user's name may have, and the signs of patterns.
 func checkAliasName(name string) error {

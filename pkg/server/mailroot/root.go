@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -147,8 +148,11 @@ func (r *Root) OpenFile(name string) (tabfile.File, error) { return r.fs.Open(r.
 // own machinery, which nobody reads or writes from outside: the journal, the
 // lock, files that are being made.
 func Internal(name string) bool {
-	top, _, _ := strings.Cut(strings.ToLower(name), "/")
-	return top == "journal" || top == lockName || top == "tmp"
+	name = strings.ToLower(name)
+	top, _, _ := strings.Cut(name, "/")
+	base := path.Base(name)
+	return top == "journal" || top == lockName || top == "tmp" ||
+		strings.HasPrefix(base, ".") && strings.HasSuffix(base, ".new")
 }
 
 // IsTable reports whether there can be a table at a path relative to MailRoot.

@@ -1,6 +1,7 @@
 package mailroot
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -27,7 +28,7 @@ func userSchema() *tabfile.Schema {
 		Keep:    true,
 		Check: func(f []string) error {
 			if _, err := strconv.ParseUint(f[3], 10, 64); err != nil {
-				return fmt.Errorf("bad account number %q", f[3])
+				return errors.New("the account number is not a number")
 			}
 			return checkPassword(2)(f)
 		},

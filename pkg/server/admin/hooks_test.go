@@ -1,0 +1,118 @@
+//go:build unix
+
+package admin
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recorder is a hook table whose programs append their arguments to a file, a
+// line a run, with what of the account's folder they see.
+func recorder(t *testing.T, f *fixture) {
+	t.Helper()
+	script := `{ for a in "$@"; do printf '%s|' "$a"; done; [ -d "$4" ] && printf dir; echo; } >>"` + f.path("ran") + `"` + "\n"
+	f.put("hook.sh", script)
+	table := ""
+	for _, action := range []string{"useradd", "useredit", "userdel", "domaindrop", "userauth"} {
+		table += action + "\t/bin/sh\t" + f.path("hook.sh") + "\t" + action + "\t$(USER)@$(DOMAIN)\tp=$(PASSWD)\t@@PATH\n"
+	}
+	f.put("userauth/pop3/.tab", table)
+}
+
+func TestHooksRunWithMacrosAndWhileTheFolderExists(t *testing.T) {
+	f := start(t, nil)
+	recorder(t, f)
+	ctx := t.Context()
+	f.ok(f.DomainAdd(ctx, "foo.test"))
+	f.ok(f.UserAdd(ctx, "FOO.test", "Bob", "p w$(USER)`id`", "U"))
+	f.ok(f.UserPasswd(ctx, "foo.test", "bob", "new"))
+	f.ok(f.UserAuth(ctx, "foo.test", "bob", "new"))
+	f.wantKind(f.UserAdd(ctx, "foo.test", "bob", "x", "U"), UserExists)
+	f.wantKind(f.UserDel(ctx, "foo.test", "nobody"), NoUser)
+	f.ok(f.UserDel(ctx, "foo.test", "bob"))
+	f.wantKind(f.DomainDel(ctx, "none.test"), NoDomain)
+	f.ok(f.DomainDel(ctx, "foo.test"))
+	dir := f.path("domains/foo.test/Bob")
+	want := "useradd|Bob@FOO.test|p=p w$(USER)`id`|" + dir + "|dir\n" +
+		"useredit|Bob@FOO.test|p=new|" + dir + "|dir\n" +
+		"userdel|Bob@FOO.test|p=new|" + dir + "|dir\n" +
+		"domaindrop|@foo.test|p=||\n"
+	if got := f.read("ran"); got != want {
+		t.Errorf("hooks ran:\n%swant\n%s", got, want)
+	}
+	if log := f.log.String(); strings.Contains(log, "p w") || strings.Contains(log, "new") || !strings.Contains(log, "account hook run") {
+		t.Errorf("the log holds a password, or nothing of the hooks:\n%s", log)
+	}
+}
+
+func TestTheDomainsOwnHookTableWins(t *testing.T) {
+	f := start(t, nil)
+	recorder(t, f)
+	f.put("userauth/pop3/xmailserver.test.tab", "userdel\t/bin/false\n")
+	f.ok(f.UserAdd(t.Context(), "xmailserver.test", "bob", "pw", "U"))
+	if _, err := os.Stat(f.path("ran")); err == nil {
+		t.Errorf("the table for all ran: %s", f.read("ran"))
+	}
+	f.ok(f.UserDel(t.Context(), "xmailserver.test", "bob"))
+	if !strings.Contains(f.log.String(), "account hook failed") {
+		t.Errorf("the failing hook is not in the log:\n%s", f.log.String())
+	}
+}
+
+func TestHookThatCannotBeRunChangesNothing(t *testing.T) {
+	f := start(t, map[string]string{"userauth/pop3/.tab": "useradd /nonexistent/program\n"})
+	f.ok(f.UserAdd(t.Context(), "xmailserver.test", "bob", "pw", "U"))
+}
+
+// TestHangingHookIsKilledAndHoldsNobodyUp has a hook that does not end. While it
+// runs other changes go through; when its time is over it is killed with its
+// child, whose connection closes then.
+func TestHangingHookIsKilledAndHoldsNobodyUp(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("needs bash for its /dev/tcp")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	f := start(t, nil)
+	f.stop()
+	f.open(Options{HookTimeout: 2 * time.Second})
+	f.put("hang.sh", `(exec 3<>/dev/tcp/127.0.0.1/`+port+`; printf ready >&3; sleep 600) & wait`+"\n")
+	f.put("userauth/pop3/.tab", "userdel\t"+bash+"\t"+f.path("hang.sh")+"\n")
+	f.ok(f.UserAdd(t.Context(), "xmailserver.test", "bob", "pw", "U"))
+	done := make(chan error, 1)
+	go func() { done <- f.UserDel(t.Context(), "xmailserver.test", "bob") }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	f.ok(f.UserAdd(t.Context(), "xmailserver.test", "other", "pw", "U"))
+	select {
+	case err := <-done:
+		t.Fatalf("userdel ended before its hook: %v", err)
+	default:
+	}
+	f.ok(<-done)
+	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || os.IsTimeout(err) {
+		t.Errorf("the child of the hook is still alive: read %d bytes, %v", n, err)
+	}
+	if !strings.Contains(f.log.String(), "it took too long") {
+		t.Errorf("the log does not say that the hook was killed:\n%s", f.log.String())
+	}
+}
