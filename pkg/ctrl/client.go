@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -170,10 +171,20 @@ func (c *Client) Quit() error {
 // Close closes the connection without a word. It may be called at any time.
 func (c *Client) Close() error { return c.raw.Close() }
 
-// watch makes reads and writes fail when ctx is done, until stop is called.
-func (c *Client) watch(ctx context.Context) (stop func() bool) {
+// watch makes reads and writes fail when ctx is done, until stop is called. After
+// that it touches the connection no more.
+func (c *Client) watch(ctx context.Context) (stop func()) {
 	c.ctx = ctx
-	return context.AfterFunc(ctx, func() { c.raw.SetDeadline(past) })
+	done := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		defer close(done)
+		c.raw.SetDeadline(past)
+	})
+	return sync.OnceFunc(func() {
+		if !cancel() {
+			<-done
+		}
+	})
 }
 
 // readBy and writeBy set the deadline of one wait. Whatever order they and the end of

@@ -16,7 +16,7 @@ type Response struct {
 
 	client  *Client
 	command string
-	stop    func() bool // lets go of the context
+	stop    func() // lets go of the context
 }
 
 // ErrNoUpload says that a command was done without asking for the upload that was

@@ -349,15 +349,11 @@ func TestLinesThatAreTooLong(t *testing.T) {
 }
 
 func TestIdleSessionsEnd(t *testing.T) {
-	s := startServer(t, func(s *Server) {
-		s.Limits.Login = 50 * time.Millisecond
-		s.Limits.Idle = 50 * time.Millisecond
-	})
-	w := s.connect(t)
+	w := startServer(t, func(s *Server) { s.Limits.Login = 50 * time.Millisecond }).connect(t)
 	w.want("+00000")
 	w.want("-00005 ")
 	w.wantEOF()
-	w = s.login(t)
+	w = startServer(t, func(s *Server) { s.Limits.Idle = 50 * time.Millisecond }).login(t)
 	w.want("-00005 ")
 	w.wantEOF()
 }
@@ -471,4 +467,25 @@ func TestTextsOfRepliesAreOneLine(t *testing.T) {
 	if got, want := w.line(), "-00230 a??+00000 OK?xxx"; !strings.HasPrefix(got, want) || len(got) > 420 {
 		t.Errorf("got %q, want %q... of at most 420 bytes", got, want)
 	}
+}
+
+func TestNegativeLimitsAreNone(t *testing.T) {
+	s := startServer(t, func(s *Server) {
+		s.Limits = Limits{
+			Sessions: -1, AddressSessions: -1, FailedLogins: -1, FailureWindow: -1, BlockTime: -1, FailureDelay: -1,
+			LoginLine: -1, CommandLine: -1, UploadLine: -1, Upload: -1,
+			Handshake: -1, Login: -1, Idle: -1, UploadGap: -1, Write: -1,
+		}
+	})
+	for range 30 {
+		s.tryLogin(t, "admin\tx", "-00105 ")
+	}
+	w := s.login(t)
+	w.send("args\t" + strings.Repeat("x", 1<<20))
+	w.want("+00000")
+	w.send("upload", strings.Repeat("x", 1<<20), ".", "quit")
+	w.want("+00101")
+	w.want("+00000")
+	w.want("+00000")
+	w.wantEOF()
 }

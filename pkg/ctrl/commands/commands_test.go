@@ -223,6 +223,9 @@ func TestHelpRowsRebuildTheCommand(t *testing.T) {
 		if len(row) != len(HelpColumns()) {
 			t.Errorf("%s: %d columns, want %d", want.Name, len(row), len(HelpColumns()))
 		}
+		if n := len(strings.Join(row, "\"\t\"")); n > 1000 { // clients have small buffers
+			t.Errorf("%s: a row of %d bytes", want.Name, n)
+		}
 		for _, field := range row {
 			if strings.ContainsAny(field, "\"\t\r\n\x00") {
 				t.Errorf("%s: a list cannot hold the field %q", want.Name, field)
