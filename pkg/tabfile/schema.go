@@ -18,6 +18,12 @@ type Schema struct {
 	// Check reports why a row with enough fields is unreadable. Nil accepts all.
 	Check func(fields []string) error
 
+	// CheckNew reports why a row that is readable may not be added: old tables
+	// have rows that are understood and that nobody should write any more. In a
+	// file that is written as a whole it sees the lines that did not stand there
+	// before; edits by hand are not asked. Nil accepts all.
+	CheckNew func(fields []string) error
+
 	// Indexes are the look-ups that a table answers. The first one also tells
 	// which row an edit by hand has changed or removed.
 	Indexes []Index
@@ -51,6 +57,11 @@ func (s *Schema) check(fields []string) error {
 func (s *Schema) format(fields []string) (string, error) {
 	if err := s.check(fields); err != nil {
 		return "", err
+	}
+	if s.CheckNew != nil {
+		if err := s.CheckNew(fields); err != nil {
+			return "", err
+		}
 	}
 	cells := make([]string, len(fields))
 	for i, field := range fields {

@@ -288,6 +288,9 @@ func (tx *Tx) loadInto(name, text string) error {
 	if err := newProblem(tt.View.c, problems, text); err != nil {
 		return err
 	}
+	if err := newRow(name, tt.View.c, c); err != nil {
+		return err
+	}
 	if schema.Keep && c.rows == 0 {
 		return &Error{File: name, Msg: "no row would be left"}
 	}
@@ -346,6 +349,31 @@ func newProblem(before *content, problems []Error, text string) error {
 		}
 	}
 	return nil
+}
+
+// newRow returns what is wrong with the first row that did not stand in the
+// table before and may not be added.
+func newRow(name string, before, after *content) (err error) {
+	check := after.schema.CheckNew
+	if check == nil {
+		return nil
+	}
+	known := make(map[string]bool)
+	before.lines.Scan(func(l *line) bool {
+		known[l.body()] = true
+		return true
+	})
+	number := 0
+	after.lines.Scan(func(l *line) bool {
+		number++
+		if l.row && !known[l.body()] {
+			if wrong := check(Split(l.body())); wrong != nil {
+				err = &Error{File: name, Line: number, Msg: wrong.Error()}
+			}
+		}
+		return err == nil
+	})
+	return err
 }
 
 // A pathSet is a set of paths.

@@ -54,8 +54,8 @@ func schemas() map[string]*tabfile.Schema {
 		"finger.ipmap.tab":      mapSchema(),
 		"pop3.ipmap.tab":        mapSchema(),
 		"smtp.ipmap.tab":        mapSchema(),
-		"smtprelay.tab":         {Columns: 1, Check: checkNetwork},
-		"spammers.tab":          {Columns: 1, Check: checkSpammer},
+		"smtprelay.tab":         {Columns: 1, Check: checkNetwork, CheckNew: checkNewNetwork},
+		"spammers.tab":          {Columns: 1, Check: spammer(checkNetwork), CheckNew: spammer(checkNewNetwork)},
 		"smtp.ipprop.tab":       {Columns: 1, Check: checkCIDR(0)},
 		"smtp.hnprop.tab":       {Columns: 1},
 		"spam-address.tab":      {Columns: 1},
@@ -128,21 +128,37 @@ func checkPassword(column int) func([]string) error {
 }
 
 func checkNetwork(f []string) error {
+	_, err := network(f)
+	return err
+}
+
+// network reads a row that begins with an address and perhaps a mask.
+func network(f []string) (tabfile.AddrRule, error) {
 	mask := ""
 	if len(f) > 1 {
 		mask = f[1]
 	}
-	_, err := tabfile.ParseAddrRule(f[0], mask)
+	return tabfile.ParseAddrRule(f[0], mask)
+}
+
+// checkNewNetwork refuses masks with gaps, which old rows may have.
+func checkNewNetwork(f []string) error {
+	rule, err := network(f)
+	if err == nil && !rule.Contiguous() {
+		err = fmt.Errorf("netmask %q has gaps", f[1])
+	}
 	return err
 }
 
-// checkSpammer knows that the second column of spammers.tab is a mask only
-// where it begins with a digit (docs/reference/tables.md 3.9).
-func checkSpammer(f []string) error {
-	if len(f) > 1 && (f[1] == "" || f[1][0] < '0' || f[1][0] > '9') {
-		return checkNetwork(f[:1])
+// spammer knows that the second column of spammers.tab is a mask only where it
+// begins with a digit (docs/reference/tables.md 3.9).
+func spammer(check func([]string) error) func([]string) error {
+	return func(f []string) error {
+		if len(f) > 1 && (f[1] == "" || f[1][0] < '0' || f[1][0] > '9') {
+			return check(f[:1])
+		}
+		return check(f)
 	}
-	return checkNetwork(f)
 }
 
 func checkCIDR(columns ...int) func([]string) error {
@@ -158,7 +174,7 @@ func checkCIDR(columns ...int) func([]string) error {
 
 // mapSchema is an address map: address, mask, ALLOW or DENY, precedence.
 func mapSchema() *tabfile.Schema {
-	return &tabfile.Schema{Columns: 4, Bare: 1 << 3, Check: func(f []string) error {
+	return &tabfile.Schema{Columns: 4, Bare: 1 << 3, CheckNew: checkNewNetwork, Check: func(f []string) error {
 		if _, err := strconv.Atoi(f[3]); err != nil {
 			return fmt.Errorf("bad precedence %q", f[3])
 		}
