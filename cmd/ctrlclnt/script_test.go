@@ -14,6 +14,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// noRaceSleep keeps programs that were built with the race detector from
+// sleeping for a second at their end.
+const noRaceSleep = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"ctrlclnt": main, "CtrlClnt": main})
 }
@@ -44,6 +48,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(r.stop)
 			env.Values[rawServers{}] = map[string]*rawServer{}
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", noRaceSleep)
 			env.Setenv("FINGERPRINT", certs.fingerprint)
 			env.Setenv("PLAIN", r.plain)
 			env.Setenv("NATIVE", r.native)

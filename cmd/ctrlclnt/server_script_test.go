@@ -23,6 +23,7 @@ func TestAgainstXmaild(t *testing.T) {
 				Files:               []string{script},
 				RequireExplicitExec: true,
 				Setup: func(env *testscript.Env) error {
+					env.Setenv("GORACE", noRaceSleep)
 					env.Setenv("MAIL_ROOT", server.Dir)
 					env.Setenv("CTRL_SERVER", server.Addr)
 					env.Setenv("PORT", server.Addr[strings.LastIndexByte(server.Addr, ':')+1:])
