@@ -36,7 +36,10 @@ func (s *Server) startCtrl(ctx, running context.Context) (err error) {
 		s.log.Warn("no TLS until this is right", "err", err)
 	}
 	if s.config.CtrlLog {
-		s.ctrlLog = obs.NewCtrlLog(obs.Options{Dir: s.path("logs"), Rotation: s.config.LogRotation, Log: s.log, Clock: s.config.Clock})
+		s.ctrlLog = obs.NewCtrlLog(obs.Options{
+			Dir: s.path("logs"), Mode: func() os.FileMode { return s.root.Modes().File },
+			Rotation: s.config.LogRotation, Log: s.log, Clock: s.config.Clock,
+		})
 	}
 	s.warnRisks(vars)
 	s.ctrl = &ctrl.Server{

@@ -65,7 +65,7 @@ func Open(ctx context.Context, dir string, o Options) (*Root, error) {
 		},
 	}
 	r.Store, err = tabfile.Open(ctx, tabfile.Options{
-		Root: dir, FS: r.fs, Tables: rootSchemas, SchemaOf: SchemaFor, Modes: r.modes, Log: r.Log,
+		Root: dir, FS: r.fs, Tables: rootSchemas, SchemaOf: SchemaFor, Modes: r.Modes, Log: r.Log,
 	})
 	r.open.Store(r.Store)
 	if err != nil {
@@ -78,9 +78,9 @@ func Open(ctx context.Context, dir string, o Options) (*Root, error) {
 	return r, nil
 }
 
-// modes are those of new files and folders (docs/design.md, Safety): private,
+// Modes are those of new files and folders (docs/design.md, Safety): private,
 // unless the tables are loaded and say that the reference's are wanted.
-func (r *Root) modes() tabfile.Modes {
+func (r *Root) Modes() tabfile.Modes {
 	store := r.open.Load()
 	if store == nil {
 		return tabfile.Modes{File: 0o600, Dir: 0o700}

@@ -22,8 +22,8 @@ type Options struct {
 	// Dir is the folder, which is made when the first line is written.
 	Dir string
 
-	// Mode is that of new files; 0 is 0600.
-	Mode os.FileMode
+	// Mode returns that of a new file. Nil is 0600.
+	Mode func() os.FileMode
 
 	// Rotation is how long one file is written: whole hours, at least one.
 	// 0 is DefaultRotation; what is over a whole hour does not count.
@@ -60,8 +60,8 @@ func NewTabLog(name string, o Options) *TabLog {
 	if o.Rotation <= 0 {
 		o.Rotation = DefaultRotation
 	}
-	if o.Mode == 0 {
-		o.Mode = 0o600
+	if o.Mode == nil {
+		o.Mode = func() os.FileMode { return 0o600 }
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -117,7 +117,7 @@ func (l *TabLog) open(now time.Time) error {
 	if err := os.MkdirAll(l.o.Dir, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, l.o.Mode)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, l.o.Mode())
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -100,6 +101,29 @@ func TestRotation(t *testing.T) {
 	}
 	if got := readFile(t, filepath.Join(dir, "smtp-202611220000")); got != "\"new\"\n" {
 		t.Errorf("log of the day is %q, want the new line", got)
+	}
+}
+
+func TestModeOfNewFiles(t *testing.T) {
+	dir := t.TempDir()
+	at := time.Date(2026, 11, 21, 1, 0, 0, 0, time.UTC)
+	for name, mode := range map[string]os.FileMode{"private": 0o600, "shared": 0o640} {
+		o := Options{Dir: dir, Clock: func() time.Time { return at }}
+		if mode != 0o600 {
+			o.Mode = func() os.FileMode { return mode }
+		}
+		l := NewTabLog(name, o)
+		write(t, l, "x")
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, name+"-202611210000"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != mode && runtime.GOOS != "windows" {
+			t.Errorf("log %s has mode %o, want %o", name, got, mode)
+		}
 	}
 }
 
