@@ -3,6 +3,7 @@ package check
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -127,6 +128,25 @@ func TestKeyThatOthersCanReadIsARisk(t *testing.T) {
 	found, err := MailRoot(t.Context(), dir)
 	if err != nil || len(found) != 1 || !found[0].Risk || found[0].File != "server.key" {
 		t.Errorf("findings %v, %v, want the risk of server.key alone", found, err)
+	}
+}
+
+func TestReadmeListsTheVariablesOfOurs(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Za-z-]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
+		listed[m[1]] = true
+		if _, known := serverVars[m[1]]; !known {
+			t.Errorf("README.md has the variable %s, which is not known here", m[1])
+		}
+	}
+	for name := range serverVars {
+		if strings.HasPrefix(name, "CTRL-") && !listed[name] {
+			t.Errorf("README.md lacks the variable %s", name)
+		}
 	}
 }
 
