@@ -520,3 +520,98 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 }
+
+// Who loses the connection in the middle of an upload knows what became of it where the
+// server is ours; XMail installs what it has got.
+func TestConnectionLostInAnUpload(t *testing.T) {
+	for _, c := range []struct {
+		greeting string
+		unknown  bool
+	}{
+		{originalGreeting, true},
+		{strings.Replace(originalGreeting, "Server;", "Server xmaild;", 1), false},
+	} {
+		addr := fakeServer(t, func(w *wire) {
+			w.Write([]byte(c.greeting + "\r\n"))
+			w.r.ReadString('\n')
+			w.Write([]byte("+00000 OK\r\n"))
+			w.r.ReadString('\n')
+			w.Write([]byte("+00101 OK\r\n"))
+			w.r.ReadString('\n')
+			w.Conn.(*net.TCPConn).SetLinger(0) // a reset
+		})
+		for name, upload := range map[string]func(*Client, io.Reader) error{
+			"Client.Upload": func(c *Client, r io.Reader) error { return c.Upload(t.Context(), r, "cfgfileset", "x") },
+			"Response.Upload": func(c *Client, r io.Reader) error {
+				reply, err := c.Do(t.Context(), "cfgfileset", "x")
+				if err != nil {
+					return err
+				}
+				return reply.Upload(r)
+			},
+		} {
+			client, err := Dial(t.Context(), addr, "a", "b")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			err = upload(client, strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 64<<10)))
+			_, unknown := errors.AsType[*UnknownOutcomeError](err)
+			if err == nil || unknown != c.unknown {
+				t.Errorf("%s: %v, want an error, the outcome unknown: %v", name, err, c.unknown)
+			}
+			if !c.unknown && !strings.Contains(err.Error(), "nothing changed") {
+				t.Errorf("%s: %v, want that it says that nothing changed", name, err)
+			}
+		}
+	}
+}
+
+func TestUploadToAReplyThatWantsNone(t *testing.T) {
+	c := startServer(t, nil).dial(t)
+	r, err := c.Do(t.Context(), "list", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Upload(strings.NewReader("x")); err != ErrNoUpload {
+		t.Errorf("upload to a list: %v, want %v", err, ErrNoUpload)
+	}
+	for range r.Lines() {
+	}
+	if err := r.Upload(strings.NewReader("x")); err != ErrBusy {
+		t.Errorf("upload to a reply that is finished: %v, want %v", err, ErrBusy)
+	}
+	if err := c.Upload(t.Context(), strings.NewReader("x"), "list", "a"); err != ErrNoUpload {
+		t.Errorf("upload to a list: %v, want %v", err, ErrNoUpload)
+	}
+	if _, err := c.List(t.Context(), "upload"); err == nil || err.Error() != "upload asks for an upload" {
+		t.Errorf("List of an upload: %v", err)
+	}
+	if _, err := c.Do(t.Context(), "noop"); err == nil {
+		t.Error("the upload that was asked for is open, and a command was sent")
+	}
+}
+
+func TestErrorsSayWhatTheyAre(t *testing.T) {
+	cause := errors.New("cause")
+	for want, err := range map[string]error{
+		"TLS handshake: cause":                     &TLSError{cause},
+		"list cut short: cause":                    &CutError{cause},
+		"read what to upload: cause":               &UploadError{0, cause},
+		"line 3 cannot be uploaded: cause":         &UploadError{3, cause},
+		"userdel: outcome unknown: cause":          &UnknownOutcomeError{"userdel", cause},
+		"cannot log in: -00105 login refused":      &LoginError{&Error{Code: CodeLogin}},
+		`reply not understood: "hello\x1b"`:        &ProtocolError{"hello\x1b"},
+		"-00230 invalid value":                     &Error{Code: CodeInvalid},
+		"the server closed the connection":         &closedError{errors.New("the server closed the connection")},
+		"the password has a TAB in it":             &ArgError{Name: "password", Reason: "has a TAB in it"},
+		"the command took no upload":               ErrNoUpload,
+		"the reply before was not finished":        ErrBusy,
+		"-00105 login refused":                     ErrLogin,
+		"-00059 domain example.com is not handled": &Error{CodeNoDomain, "domain example.com is not handled"},
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

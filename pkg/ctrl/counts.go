@@ -122,3 +122,23 @@ func (c *failureCounts) succeed(a netip.Addr) {
 		c.order.Remove(e)
 	}
 }
+
+// A throttle lets one report a second through, so that nobody fills the log by
+// connecting. The zero value is ready.
+type throttle struct {
+	mu     sync.Mutex
+	last   time.Time
+	silent int
+}
+
+// now reports whether to report, and how often it has said no since it last did.
+func (t *throttle) now(at time.Time) (silent int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at.Sub(t.last) < time.Second {
+		t.silent++
+		return 0, false
+	}
+	silent, t.silent, t.last = t.silent, 0, at
+	return silent, true
+}

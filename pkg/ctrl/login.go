@@ -13,7 +13,7 @@ func (s *Server) admit(c *conn) *Error {
 	addr := c.session.RemoteAddr.Addr()
 	if s.Allow != nil {
 		if err := s.Allow(addr); err != nil {
-			s.log().Warn("control connection refused", "addr", addr, "reason", err)
+			s.log().Debug("control connection refused", "addr", addr, "reason", err)
 			if e, ok := errors.AsType[*Error](err); ok {
 				return e
 			}
@@ -24,7 +24,9 @@ func (s *Server) admit(c *conn) *Error {
 		return e
 	}
 	if !s.counts.add(addr, s.limits) {
-		s.log().Warn("control connection refused: too many sessions", "addr", addr)
+		if silent, ok := s.crowded.now(time.Now()); ok {
+			s.log().Warn("control connection refused: too many sessions", "addr", addr, "unreported before", silent)
+		}
 		return &Error{Code: CodeTooManySessions}
 	}
 	return nil

@@ -229,6 +229,21 @@ func TestIPv6AddressesCountByNetwork(t *testing.T) {
 	}
 }
 
+func TestReportsAreThrottled(t *testing.T) {
+	var th throttle
+	at := time.Unix(1e9, 0)
+	for _, c := range []struct {
+		after  time.Duration
+		silent int
+		ok     bool
+	}{{0, 0, true}, {time.Millisecond, 0, false}, {time.Millisecond, 0, false}, {time.Second, 2, true}, {time.Second, 0, true}} {
+		at = at.Add(c.after)
+		if silent, ok := th.now(at); silent != c.silent || ok != c.ok {
+			t.Errorf("at %v: %d, %v, want %d, %v", at, silent, ok, c.silent, c.ok)
+		}
+	}
+}
+
 func TestSessionLimits(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		s := startServer(t, func(s *Server) { s.Limits.Sessions = 2 })

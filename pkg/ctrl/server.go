@@ -50,7 +50,7 @@ type Server struct {
 
 	LoginLog   func(LoginEvent)   // called before the reply is sent; nil: none
 	CommandLog func(CommandEvent) // called after the reply is complete; nil: none
-	Log        *slog.Logger       // refused logins, blocked addresses, failures; nil discards
+	Log        *slog.Logger       // failed logins, blocked addresses, full house, trouble; nil discards
 
 	// Clock is the time of greetings, events and blocked addresses; nil is time.Now.
 	// Time-outs are always of the real clock.
@@ -60,6 +60,7 @@ type Server struct {
 	limits   Limits // with defaults
 	counts   sessionCounts
 	failures failureCounts
+	crowded  throttle     // of reports of too many sessions
 	refusing atomic.Int32 // connections being refused
 	nextID   atomic.Uint64
 	draining atomic.Bool

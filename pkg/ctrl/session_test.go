@@ -489,3 +489,70 @@ func TestNegativeLimitsAreNone(t *testing.T) {
 	w.want("+00000")
 	w.wantEOF()
 }
+
+func TestUploadsMayEndInOtherReplies(t *testing.T) {
+	s := startServer(t, func(s *Server) {
+		s.Handler = HandlerFunc(func(_ context.Context, req *Request) Reply {
+			return Upload(0, func(context.Context, []byte) Reply {
+				switch req.Command {
+				case "list":
+					return List(func(w *ListWriter) error { return w.Row("a") })
+				case "upload":
+					return Upload(0, func(context.Context, []byte) Reply { return OK() })
+				case "close":
+					return OK().ThenClose()
+				}
+				panic("in the middle")
+			})
+		})
+	})
+	w := s.login(t)
+	w.send("list", ".", "upload", ".", "close", ".")
+	w.wantLines("+00101 OK", "+00100 OK", `"a"`, ".", "+00101 OK")
+	w.want("-00002 ")
+	w.wantLines("+00101 OK", "+00000 OK")
+	w.wantEOF()
+	w = s.login(t)
+	w.send("panic", ".")
+	w.want("+00101 ")
+	w.want("-00002 ")
+	w.wantEOF()
+}
+
+func TestPanicOfAHookEndsItsSessionOnly(t *testing.T) {
+	s := startServer(t, func(s *Server) {
+		s.CommandLog = func(e CommandEvent) {
+			if e.Request.Command == "args" {
+				panic("a hook's")
+			}
+		}
+	})
+	other := s.login(t)
+	w := s.login(t)
+	w.send("args")
+	w.want("+00000")
+	w.wantEOF()
+	other.send("noop")
+	other.want("+00000")
+}
+
+func TestStatusOfReplies(t *testing.T) {
+	for _, c := range []struct {
+		reply  Reply
+		status Status
+		code   Code
+		text   string
+	}{
+		{OK(), StatusOK, CodeOK, "OK"},
+		{Reply{}, StatusOK, CodeOK, "OK"},
+		{OKf("%d", 1), StatusOK, CodeOK, "OK 1"},
+		{List(func(*ListWriter) error { return nil }), StatusList, CodeOK, "OK"},
+		{Upload(0, func(context.Context, []byte) Reply { return OK() }), StatusData, CodeOK, "OK"},
+		{Refuse(CodeNoUser, ""), StatusOK, CodeNoUser, "no such user"},
+		{(&Error{CodeNoUser, "no bob"}).Reply().ForUpload(), StatusOK, CodeNoUser, "no bob"},
+	} {
+		if r := c.reply; r.Status() != c.status || r.Code() != c.code || r.Text() != c.text {
+			t.Errorf("got %v %v %q, want %v %v %q", r.Status(), r.Code(), r.Text(), c.status, c.code, c.text)
+		}
+	}
+}
