@@ -3,12 +3,14 @@ package admin
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -405,4 +407,30 @@ func TestTimesOfLinksAndStatesAreTheServers(t *testing.T) {
 	f.wantKind(err, NoMailbox)
 	_, err = f.UserStat(t.Context(), "none.test", "x")
 	f.wantKind(err, NoRecord)
+}
+
+func TestConcurrentChangesAreOneAfterTheOther(t *testing.T) {
+	f := start(t, nil)
+	const n = 60
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			name := fmt.Sprintf("user%d", i/2) // each of two wants to be the one
+			err := f.UserAdd(t.Context(), "xmailserver.test", name, "pw", "U")
+			if err != nil && kindOf(err) != UserExists {
+				t.Errorf("add %s: %v", name, err)
+			}
+		})
+	}
+	group.Wait()
+	ids := make(map[uint64]string)
+	for u := range f.Root().Users() {
+		if other, ok := ids[u.ID]; ok {
+			t.Errorf("%s and %s have the number %d", other, u.Name, u.ID)
+		}
+		ids[u.ID] = u.Name
+	}
+	if len(ids) != n/2+1 {
+		t.Errorf("%d accounts, want %d", len(ids), n/2+1)
+	}
 }

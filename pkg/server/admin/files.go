@@ -44,7 +44,8 @@ type FileInfo struct {
 }
 
 // Files returns the files, not folders, in a folder whose names match the
-// pattern, whose case matters; sorted by name.
+// pattern, whose case matters; sorted by name. The server's own files are not
+// among them.
 func (s *Service) Files(_ context.Context, dir, pattern string) (iter.Seq[FileInfo], error) {
 	clean, err := cleanPath(dir)
 	if err != nil {
@@ -57,10 +58,11 @@ func (s *Service) Files(_ context.Context, dir, pattern string) (iter.Seq[FileIn
 	slices.Sort(names)
 	return func(yield func(FileInfo) bool) {
 		for _, name := range names {
-			if !tabfile.MatchCase(pattern, name) {
+			file := path.Join(clean, name)
+			if !tabfile.MatchCase(pattern, name) || mailroot.Internal(file) {
 				continue
 			}
-			info, err := s.root.Stat(path.Join(clean, name))
+			info, err := s.root.Stat(file)
 			if err != nil || info.IsDir() {
 				continue // gone, or a link that leads nowhere
 			}

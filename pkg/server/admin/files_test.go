@@ -75,6 +75,20 @@ func TestFilesListsWhatLeadsNowhereToo(t *testing.T) {
 			t.Errorf("files that match %q: %q, want %q", pattern, got, want)
 		}
 	}
+	for _, dir := range []string{".", "tmp", "journal"} {
+		files, err := f.Files(t.Context(), dir, "*")
+		if dir == "." {
+			f.ok(err)
+		}
+		if err != nil {
+			continue
+		}
+		for file := range files {
+			if dir != "." || strings.HasPrefix(file.Name, ".xmaild") {
+				t.Errorf("%s of the server's own is listed in %s", file.Name, dir)
+			}
+		}
+	}
 }
 
 func TestUploadsOfTables(t *testing.T) {
