@@ -33,7 +33,10 @@ const (
 	recordMax  = 1 << 30
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// checksum returns the CRC-32C of a record.
+func checksum(payload []byte) uint32 {
+	return crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)) // made once, when it is first needed
+}
 
 // A sum tells whether two files are the same.
 type sum [sha256.Size]byte
@@ -91,7 +94,7 @@ func (g *segment) add(r *record) {
 	g.buf = r.appendTo(g.buf)
 	payload := g.buf[start+recordHead:]
 	binary.LittleEndian.PutUint32(g.buf[start:], uint32(len(payload)))
-	binary.LittleEndian.PutUint32(g.buf[start+4:], crc32.Checksum(payload, castagnoli))
+	binary.LittleEndian.PutUint32(g.buf[start+4:], checksum(payload))
 }
 
 // sync writes what add has collected and makes it durable. When the write
@@ -159,7 +162,7 @@ func readSegment(fsys FS, root string, number uint64) (records []*record, rest i
 			break
 		}
 		payload := body[recordHead : recordHead+int(length)]
-		if crc32.Checksum([]byte(payload), castagnoli) != check {
+		if checksum([]byte(payload)) != check {
 			break
 		}
 		r, err := decodeRecord(payload)
