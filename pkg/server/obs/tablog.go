@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -117,12 +118,30 @@ func (l *TabLog) open(now time.Time) error {
 	if err := os.MkdirAll(l.o.Dir, 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, l.o.Mode())
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, l.o.Mode())
 	if err != nil {
 		return err
 	}
+	if err := endLine(file); err != nil {
+		return errors.Join(err, file.Close())
+	}
 	l.file, l.path, l.checked = file, path, now
 	return nil
+}
+
+// endLine ends a last line that a full disk or a crash has cut short, so that
+// the next one is not glued to it.
+func endLine(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	last := make([]byte, 1)
+	if _, err := file.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	_, err = file.Write([]byte("\n"))
+	return err
 }
 
 // stillThere reports whether the open file is the one under its name. The

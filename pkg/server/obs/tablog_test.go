@@ -131,14 +131,22 @@ func TestAppendsToWhatIsThere(t *testing.T) {
 	dir := t.TempDir()
 	at := time.Date(2026, 11, 21, 1, 0, 0, 0, time.UTC)
 	path := filepath.Join(dir, "ctrl-202611210000")
-	if err := os.WriteFile(path, []byte("\"before\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l := NewTabLog("ctrl", Options{Dir: dir, Clock: func() time.Time { return at }})
-	defer l.Close()
-	write(t, l, "after")
-	if got, want := readFile(t, path), "\"before\"\n\"after\"\n"; got != want {
-		t.Errorf("log is %q, want %q", got, want)
+	for before, want := range map[string]string{
+		"":                "\"after\"\n",
+		"\"before\"\n":    "\"before\"\n\"after\"\n",
+		"\"before\"\t\"c": "\"before\"\t\"c\n\"after\"\n", // cut short by a full disk
+	} {
+		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := NewTabLog("ctrl", Options{Dir: dir, Clock: func() time.Time { return at }})
+		write(t, l, "after")
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := readFile(t, path); got != want {
+			t.Errorf("log is %q, want %q", got, want)
+		}
 	}
 }
 
