@@ -27,7 +27,7 @@ var values = map[string][]string{
 	"usersetmproc which":  {"U", "D"},
 	"poplnkenable enable": {"1", "0"},
 	"mluseradd perms":     {"R", "W", "RW", "RA", "RWA"},
-	"poplnkadd authtype":  {"CLR", "APOP", "FAPOP", "POP3S", "POP3STLS"},
+	"poplnkadd authtype":  {"CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S"},
 }
 
 // build returns the commands of the table. It panics where the table is wrong, which
