@@ -69,7 +69,8 @@ func TestKillLosesNothing(t *testing.T) {
 		var wg sync.WaitGroup
 		counts := make([]int, workers)
 		for w := range workers {
-			wg.Go(func() { counts[w] = change(ctx, t, addr, w, rounds, wishes[w], random.Uint64()) })
+			seed := random.Uint64()
+			wg.Go(func() { counts[w] = change(ctx, t, addr, w, rounds, wishes[w], seed) })
 		}
 		// Any moment will do, from the first login on.
 		<-time.After(time.Duration(random.IntN(400)) * time.Millisecond)
