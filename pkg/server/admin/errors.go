@@ -103,6 +103,7 @@ func translate(err error) error {
 	var own *Error
 	var table *tabfile.Error
 	var write *tabfile.WriteError
+	var file *fs.PathError
 	switch {
 	case err == nil:
 		return nil
@@ -112,10 +113,17 @@ func translate(err error) error {
 		return refuse(BadContent, "%w", err)
 	case errors.Is(err, tabfile.ErrUnwritable):
 		return refuse(Invalid, "%w", err)
-	case errors.As(err, &write), errors.Is(err, tabfile.ErrFailed), errors.Is(err, fs.ErrPermission):
+	case errors.As(err, &write), errors.Is(err, tabfile.ErrFailed):
 		return refuse(CannotWrite, "%w", err)
 	case errors.Is(err, tabfile.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return refuse(Canceled, "the server is stopping: %w", err)
+	}
+	if errors.As(err, &file) {
+		switch file.Op {
+		case "open", "read", "stat", "lstat", "readdirent", "fdopendir":
+			return refuse(CannotRead, "%w", err)
+		}
+		return refuse(CannotWrite, "%w", err)
 	}
 	return refuse(Internal, "%w", err)
 }

@@ -49,7 +49,7 @@ func (s *Service) Frozen(ctx context.Context) iter.Seq2[spool.Frozen, error] {
 // FrozenSubmit puts a frozen message back into the queue.
 func (s *Service) FrozenSubmit(_ context.Context, n spool.Name) error {
 	if s.try {
-		return translateSpool(s.spool().Exists(n))
+		return translateSpool(s.spool().CheckSubmit(n))
 	}
 	return translateSpool(s.spool().Submit(n))
 }

@@ -184,9 +184,8 @@ type LinkState struct {
 	On bool
 }
 
-// Links returns the links of a domain, or of its account names[0]: of all where
-// domain is empty. There are no patterns. A link whose account does not exist is
-// off.
+// Links returns all links, or those of a domain, names[0], or of its account
+// names[1]. There are no patterns. A link whose account does not exist is off.
 func (s *Service) Links(names ...string) iter.Seq[LinkState] {
 	links := s.root.Links()
 	if len(names) > 0 {

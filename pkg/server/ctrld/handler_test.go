@@ -257,6 +257,7 @@ func TestFrozenMessages(t *testing.T) {
 	s.Read(t, "spool/2/9/mess/second")
 	want(t, c, "-00054", "frozsubmit", "2", "9", "second")
 	s.Write(t, "spool/2/9/froz/second", message)
+	want(t, c, "-00164", "try", "frozsubmit", "2", "9", "second")
 	want(t, c, "-00164", "frozsubmit", "2", "9", "second")
 }
 

@@ -226,18 +226,30 @@ func (t Tree) Log(n Name) (io.ReadCloser, error) {
 	return f, err
 }
 
-// Submit puts a frozen message back into the queue, as one that was never tried.
-func (t Tree) Submit(n Name) error {
-	from, err := t.frozen(n)
-	if err != nil {
-		return err
+// CheckSubmit returns why a message could not be put back into the queue.
+func (t Tree) CheckSubmit(n Name) error {
+	_, _, err := t.submitPaths(n)
+	return err
+}
+
+func (t Tree) submitPaths(n Name) (from, to string, err error) {
+	if from, err = t.frozen(n); err != nil {
+		return "", "", err
 	}
-	to, err := t.path(n, queueDir)
-	if err != nil {
-		return err
+	if to, err = t.path(n, queueDir); err != nil {
+		return "", "", err
 	}
 	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("%s: %w", filepath.Join(queueDir, n.File), fs.ErrExist)
+		return "", "", fmt.Errorf("%s: %w", filepath.Join(queueDir, n.File), fs.ErrExist)
+	}
+	return from, to, nil
+}
+
+// Submit puts a frozen message back into the queue, as one that was never tried.
+func (t Tree) Submit(n Name) error {
+	from, to, err := t.submitPaths(n)
+	if err != nil {
+		return err
 	}
 	if err := os.Mkdir(filepath.Dir(to), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
