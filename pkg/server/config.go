@@ -31,10 +31,6 @@ type Config struct {
 	// Mailbox is the kind of mailbox that new accounts get.
 	Mailbox MailboxKind
 
-	// SpoolSplit is the number of folders on each of the two levels of the
-	// spool; it is raised to the next prime. 0: 23.
-	SpoolSplit int
-
 	// PIDFile is where the process id is written; empty: nowhere. Where it
 	// belongs to another live process or cannot be written, a file of the
 	// same name in Root is used instead.

@@ -34,6 +34,10 @@ func TestLevelsBindTheirDefaults(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0].Addr() != netip.IPv4Unspecified() {
 		t.Errorf("level 0: bound %v, %v, want every IPv4 address", got, err)
 	}
+	got, err = bind(t, binder{loopback: true}, Endpoint{IPv6: true})
+	if err != nil || len(got) != 1 || got[0].Addr() != netip.IPv6Unspecified() {
+		t.Errorf("IPv6: bound %v, %v, want every IPv6 address", got, err)
+	}
 	if got, err := bind(t, binder{loopback: true}, Endpoint{Off: true}); err != nil || got != nil {
 		t.Errorf("switched off: bound %v, %v", got, err)
 	}

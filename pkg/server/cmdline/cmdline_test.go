@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 
 func TestReferenceCommandLine(t *testing.T) {
 	line := "-Ms /srv/MailRoot/ -Md -CI 127.0.0.1:7001 -Cl -WI 127.0.0.1:7002 -SI 127.0.0.1:7003 -Sl -XI 127.0.0.1:7004" +
-		" -PI 127.0.0.1:7005 -Pl -BI 127.0.0.1:7006 -FI 127.0.0.1:7007 -Fl -Y- -Ql"
+		" -PI 127.0.0.1:7005 -Pl -BI 127.0.0.1:7006 -FI 127.0.0.1:7007 -Fl -Y- -Ql -Ql -Mx 7"
 	p := mustParse(t, nil, strings.Fields(line)...)
 	want := server.Config{
 		Root:    "/srv/MailRoot",
@@ -63,10 +63,10 @@ func TestReferenceCommandLine(t *testing.T) {
 	wantWarnings := []string{
 		"the POP3 service is not there yet: -PI -Pl without effect",
 		"the POP3S service is not there yet: -BI without effect",
+		"the SMAIL service is not there yet: -Ql -Mx without effect",
 		"the SMTP service is not there yet: -SI -Sl without effect",
 		"the SMTPS service is not there yet: -XI without effect",
 		"the finger service is not there yet: -FI -Fl without effect",
-		"the mail queue (SMAIL) service is not there yet: -Ql without effect",
 	}
 	if d := cmp.Diff(wantWarnings, p.Warnings); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)
@@ -74,11 +74,10 @@ func TestReferenceCommandLine(t *testing.T) {
 }
 
 func TestEveryControlLetter(t *testing.T) {
-	p := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mx 7 -Mm -M7 -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -CI [::1]:5 -WI 10.0.0.1;8")...)
+	p := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mm -M7 -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -CI [::1]:5 -WI 10.0.0.1;8")...)
 	want := server.Config{
 		Root:         "/m",
 		LogRotation:  6 * time.Hour,
-		SpoolSplit:   7,
 		Mailbox:      server.MailboxPlain,
 		Resolve:      server.ResolveIPv6First,
 		Ctrl:         server.Endpoint{Off: true, IPv6: true, Port: 1, Addrs: []string{"host:1", "[::1]:5"}},
@@ -94,8 +93,8 @@ func TestEveryControlLetter(t *testing.T) {
 }
 
 func TestLongOptionsSayTheSame(t *testing.T) {
-	letters := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mx 7 -Mm -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -WI 10.0.0.1:8")...)
-	long := mustParse(t, nil, strings.Fields("--root /m --log-rotate=6 --spool-split 7 --mailbox mailbox --no-ctrl --ctrl-ipv6 --ctrl-port 1"+
+	letters := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mm -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -WI 10.0.0.1:8")...)
+	long := mustParse(t, nil, strings.Fields("--root /m --log-rotate=6 --mailbox mailbox --no-ctrl --ctrl-ipv6 --ctrl-port 1"+
 		" --ctrl-timeout 30 --ctrl-log --ctrl-sessions=9 --no-ctrls --ctrls-ipv6 --ctrls-port 2 --ctrl-address host --ctrls-address 10.0.0.1:8")...)
 	if d := cmp.Diff(letters.Config, long.Config); d != "" {
 		t.Errorf("letters and long options differ (-letters +long):\n%s", d)

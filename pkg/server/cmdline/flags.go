@@ -46,7 +46,6 @@ func (p *Parser) addFlags() {
 		}
 		return fmt.Errorf("%q is neither text nor json", v)
 	})
-	letter("spool-split", "n", "23", "folders on each level of the spool", "-Mx")
 	text("mailbox", "maildir|mailbox", "maildir", "kind of mailbox of new accounts (-MM, -Mm)", func(v string) error {
 		switch strings.ToLower(v) {
 		case "maildir":

@@ -27,13 +27,10 @@ var groups = map[byte]map[byte]option{
 			p.Config.LogRotation, err = hours(v)
 			return err
 		}},
-		'x': {true, func(p *Parser, v string) (err error) {
-			p.Config.SpoolSplit, err = atLeast(1)(v)
-			return err
-		}},
-		'D': {true, func(_ *Parser, v string) error { _, err := atLeast(1)(v); return err }},
-		'R': {true, func(_ *Parser, v string) error { _, err := atLeast(0)(v); return err }},
-		'S': {true, func(_ *Parser, v string) error { _, err := atLeast(0)(v); return err }},
+		'x': {true, unused("SMAIL service", "-Mx", 1)},
+		'D': {true, unused("DNS cache", "-MD", 1)},
+		'R': {true, unused("socket buffer", "-MR", 0)},
+		'S': {true, unused("socket buffer", "-MS", 0)},
 		'M': {false, func(p *Parser, _ string) error { p.Config.Mailbox = server.MailboxMaildir; return nil }},
 		'm': {false, func(p *Parser, _ string) error { p.Config.Mailbox = server.MailboxPlain; return nil }},
 		'4': {false, func(p *Parser, _ string) error { p.Config.Resolve = server.ResolveIPv4; return nil }},
@@ -58,6 +55,15 @@ var groups = map[byte]map[byte]option{
 	},
 }
 
+// unused checks the number of an option that nothing goes by yet.
+func unused(service, name string, least int) func(*Parser, string) error {
+	return func(p *Parser, v string) error {
+		_, err := atLeast(least)(v)
+		p.lacks(service, name)
+		return err
+	}
+}
+
 // later are the services that are not there yet: their name, and their options
 // with and without a value.
 var later = map[byte]struct{ name, values, plain string }{
@@ -66,9 +72,9 @@ var later = map[byte]struct{ name, values, plain string }{
 	'P': {"POP3", "ptwIX", "-6lh"},
 	'B': {"POP3S", "pI", "-6"},
 	'F': {"finger", "pI", "-6l"},
-	'Q': {"mail queue (SMAIL)", "ntirT", "lg"},
-	'Y': {"POP3 link (PSYNC)", "itT", "-l"},
-	'L': {"local drop (LMAIL)", "nt", "l"},
+	'Q': {"SMAIL", "ntirT", "lg"},
+	'Y': {"PSYNC", "itT", "-l"},
+	'L': {"LMAIL", "nt", "l"},
 }
 
 func (p *Parser) setCtrlPort(v string) (err error) {
@@ -100,8 +106,8 @@ func (p *Parser) letter(args []string) (used int, err error) {
 			known = true
 		}
 		// To switch off what is not there needs no warning.
-		if known && c != '-' && !slices.Contains(p.missing[svc.name], name) {
-			p.missing[svc.name] = append(p.missing[svc.name], name)
+		if known && c != '-' {
+			p.lacks(svc.name+" service", name)
 		}
 	}
 	if !known {
@@ -126,9 +132,16 @@ func (p *Parser) letter(args []string) (used int, err error) {
 	return 2, nil
 }
 
+// lacks notes an option of something that is not there yet.
+func (p *Parser) lacks(what, name string) {
+	if !slices.Contains(p.missing[what], name) {
+		p.missing[what] = append(p.missing[what], name)
+	}
+}
+
 // warnMissing says once for each service that is not there yet which of its options were given.
 func (p *Parser) warnMissing() {
 	for _, name := range slices.Sorted(maps.Keys(p.missing)) {
-		p.warn("the %s service is not there yet: %s without effect", name, strings.Join(p.missing[name], " "))
+		p.warn("the %s is not there yet: %s without effect", name, strings.Join(p.missing[name], " "))
 	}
 }

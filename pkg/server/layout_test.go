@@ -1,0 +1,48 @@
+package server_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestImportsPointOneWay keeps the arrows of docs/design.md, The house.
+func TestImportsPointOneWay(t *testing.T) {
+	const module = "github.com/xmaild/xmaild/"
+	for _, test := range []struct {
+		pkg  string
+		none []string // prefixes of packages that it must not reach
+	}{
+		{"pkg/tabfile", []string{"pkg/ctrl", "pkg/server", "cmd"}},
+		{"pkg/ctrl", []string{"pkg/server", "cmd"}},
+		{"pkg/ctrl/commands", []string{"pkg/server", "cmd"}},
+		{"pkg/server/access", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/mailroot", "cmd"}},
+		{"pkg/server/auth", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/mailroot", "cmd"}},
+		{"pkg/server/obs", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "cmd"}},
+		{"pkg/server/mailroot", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "cmd"}},
+		{"pkg/server/admin", []string{"pkg/ctrl", "pkg/server/ctrld", "cmd"}},
+		{"pkg/server/ctrld", []string{"cmd"}},
+		{"cmd/ctrlclnt", []string{"pkg/server"}},
+	} {
+		out, err := exec.Command("go", "list", "-deps", module+test.pkg).Output()
+		if err != nil {
+			t.Fatalf("go list -deps %s: %v", test.pkg, err)
+		}
+		deps := strings.Fields(string(out))
+		for _, dep := range deps {
+			dep, ours := strings.CutPrefix(dep, module)
+			if !ours || dep == test.pkg {
+				continue
+			}
+			for _, prefix := range test.none {
+				if dep == prefix || strings.HasPrefix(dep, prefix+"/") {
+					t.Errorf("%s imports %s, which the layout forbids", test.pkg, dep)
+				}
+			}
+			// Services do not reach up to what puts them together.
+			if dep == "pkg/server" && strings.HasPrefix(test.pkg, "pkg/server/") {
+				t.Errorf("%s imports %s, which puts it together", test.pkg, dep)
+			}
+		}
+	}
+}
