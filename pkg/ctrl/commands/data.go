@@ -41,7 +41,7 @@ var table = []entry{
 
 	// Aliases.
 	{"aliasadd", "domain alias account", "changes", "",
-		codes{ctrl.CodeNoUser, ctrl.CodeUserExists, ctrl.CodeNoAliasesTable, ctrl.CodeAliasExists, ctrl.CodeNoRecord, ctrl.CodeBadName, ctrl.CodeInvalid, ctrl.CodeBadHost},
+		codes{ctrl.CodeNoDomain, ctrl.CodeNoUser, ctrl.CodeUserExists, ctrl.CodeNoAliasesTable, ctrl.CodeAliasExists, ctrl.CodeNoRecord, ctrl.CodeBadName, ctrl.CodeInvalid, ctrl.CodeBadHost},
 		"Adds an alias for an account: a user of the same domain, or user@domain. Domain and alias may have the wildcards * and ?."},
 	{"aliasdel", "domain alias", "changes", "",
 		codes{ctrl.CodeNoAliasesTable, ctrl.CodeNoAlias},
@@ -94,10 +94,10 @@ var table = []entry{
 
 	// Custom domains.
 	{"custdomget", "domain", "list", "",
-		codes{ctrl.CodeOpenFile, ctrl.CodeNoCustomDomain, ctrl.CodeBadPath, ctrl.CodeBadHost},
+		codes{ctrl.CodeInvalid, ctrl.CodeOpenFile, ctrl.CodeNoCustomDomain, ctrl.CodeBadPath, ctrl.CodeBadHost},
 		"Sends the file that says what happens to mail for a custom domain: its own, or else that of the nearest domain above it."},
 	{"custdomset", "domain", "upload changes", "",
-		codes{ctrl.CodeCreateFile, ctrl.CodeBadFile, ctrl.CodeBadAddress, ctrl.CodeBadPath, ctrl.CodeInvalid, ctrl.CodeBadHost, ctrl.CodeTooBig},
+		codes{ctrl.CodeNoHost, ctrl.CodeCreateFile, ctrl.CodeBadFile, ctrl.CodeBadAddress, ctrl.CodeBadPath, ctrl.CodeInvalid, ctrl.CodeBadHost, ctrl.CodeTooBig},
 		"Replaces the file of a custom domain by the upload; an empty one removes it. A name that begins with a dot stands for the domains below it, a dot alone for all."},
 	{"custdomlist", "", "list", "domain",
 		codes{ctrl.CodeOpenFile},
@@ -119,13 +119,13 @@ var table = []entry{
 
 	// Files.
 	{"filelist", "folder pattern", "list", "name size",
-		codes{ctrl.CodeNoDir, ctrl.CodeBadPath},
+		codes{ctrl.CodeInvalid, ctrl.CodeNoDir, ctrl.CodeBadPath},
 		"Lists the files of a folder of MailRoot whose names match the pattern, in which case counts, and their sizes in bytes."},
 	{"cfgfileget", "path", "list", "",
-		codes{ctrl.CodeOpenFile, ctrl.CodeBadPath},
+		codes{ctrl.CodeInvalid, ctrl.CodeOpenFile, ctrl.CodeBadPath},
 		"Sends a file of MailRoot."},
 	{"cfgfileset", "path", "upload changes", "",
-		codes{ctrl.CodeCreateFile, ctrl.CodeBadFile, ctrl.CodeBadPath, ctrl.CodeTooBig},
+		codes{ctrl.CodeInvalid, ctrl.CodeCreateFile, ctrl.CodeBadFile, ctrl.CodeBadPath, ctrl.CodeTooBig},
 		"Replaces a file of MailRoot by the upload; an empty one removes it. A table that would not load is refused, and the old one stays."},
 
 	// The queue.

@@ -24,6 +24,7 @@ func do(t *testing.T, c *ctrl.Client, args ...string) (string, []string) {
 	t.Helper()
 	r, err := c.Do(t.Context(), args...)
 	if refused := (*ctrl.Error)(nil); errors.As(err, &refused) {
+		documented(t, args[0], refused.Code)
 		return refused.Code.String(), []string{refused.Text}
 	}
 	if err != nil {
@@ -40,6 +41,16 @@ func do(t *testing.T, c *ctrl.Client, args ...string) (string, []string) {
 		lines = append(lines, line)
 	}
 	return r.Status.String(), lines
+}
+
+// documented fails the test when the manual does not know that a command may be
+// refused so.
+func documented(t *testing.T, name string, code ctrl.Code) {
+	t.Helper()
+	known, ok := commands.Lookup(name)
+	if ok && known.Name != "try" && !slices.Contains(known.Codes, code) && !slices.Contains(commands.Common(), code) {
+		t.Errorf("%s was refused by %v, which the table of commands does not have", name, code)
+	}
 }
 
 func want(t *testing.T, c *ctrl.Client, code string, args ...string) {
@@ -270,4 +281,26 @@ func TestRefusalsSayWhereATableIsWrong(t *testing.T) {
 		t.Errorf("upload was answered %v, want %v and smtprelay.tab:2", err, ctrl.CodeBadFile)
 	}
 	want(t, c, "+00000", "noop")
+}
+
+// TestRefusalsAreInTheManual has those that nothing else here comes across.
+func TestRefusalsAreInTheManual(t *testing.T) {
+	c := servertest.Start(t).Dial(t)
+	for _, q := range []struct{ code, command string }{
+		{"-00059", "aliasadd none.test x xmailuser@xmailserver.test"},
+		{"-00260", "aliasadd bad/dom x xmailuser@xmailserver.test"},
+		{"-00230", "filelist \x01 *"},
+		{"-00230", "cfgfileget \x01"},
+		{"-00230", "cfgfileset \x01"},
+		{"-00230", "custdomget \x01"},
+		{"-00040", "custdomset [x]"},
+		{"-00040", "mluseradd xmailserver.test xmailuser a@[x]"},
+		{"-00033", "exaliasdel @r:a@b"},
+		{"-00040", "exaliaslist a@[x]"},
+		{"-00216", "exaliasadd a@b c*@d"},
+		{"-00230", "usersetmproc xmailserver.test xmailuser Q"},
+		{"-00230", "usergetmproc xmailserver.test xmailuser Q"},
+	} {
+		want(t, c, q.code, strings.Fields(q.command)...)
+	}
 }
