@@ -150,7 +150,7 @@ func (s *Store) run(all []*request) *batch {
 			b.requests = append(b.requests, r)
 			continue
 		}
-		tx := &Tx{s: s, tables: make(map[string]*TxTable), batch: b}
+		tx := newTx(s, b)
 		err := call(r.f, tx)
 		if tx.conflict {
 			break
@@ -161,6 +161,7 @@ func (s *Store) run(all []*request) *batch {
 		r.err = err
 		b.requests = append(b.requests, r)
 		if err == nil && !r.try && len(tx.ops) > 0 {
+			tx.settle()
 			s.accept(b, tx)
 		}
 	}

@@ -121,6 +121,31 @@ func stepVariable(user, name string) workStep {
 	}
 }
 
+// stepMany is several changes that build on each other, with one that is taken
+// back in between.
+func stepMany(user string, id int) workStep {
+	return workStep{
+		f: func(tx *Tx) error {
+			if err := stepAdd(user, id).f(tx); err != nil {
+				return err
+			}
+			_ = tx.Attempt(func() error {
+				_ = stepAdd("nobody", id+1).f(tx) // what it did is taken back
+				return errDead
+			})
+			if err := stepVariable(user, "own").f(tx); err != nil {
+				return err
+			}
+			return stepRelay(user).f(tx)
+		},
+		model: func(w *world) {
+			stepAdd(user, id).model(w)
+			stepVariable(user, "own").model(w)
+			stepRelay(user).model(w)
+		},
+	}
+}
+
 func stepRelay(address string) workStep {
 	return workStep{
 		f:     func(tx *Tx) error { return tx.Table("relay.tab").Append(address) },
@@ -159,6 +184,7 @@ func workload() []workStep {
 		stepUploadRelay("10.1.1.1"), stepRelay("10.1.1.2"), stepDelete("ann"), stepFile(""),
 		stepCheckpoint,
 		stepAdd("eve", 9), stepVariable("eve", "z"), stepRenumber("bob", 10), stepRelay("10.1.1.3"),
+		stepMany("joe", 11), stepVariable("joe", "w"),
 	}
 }
 

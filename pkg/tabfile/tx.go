@@ -4,11 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
-	"path"
-	"slices"
-	"strings"
 )
 
 // A Tx is one transaction: all of its changes happen, or none. It is valid only
@@ -29,10 +25,45 @@ type Tx struct {
 	// fate of a folder, and what was put into the new one since must not go the
 	// way of the old one when the journal is read.
 	remade bool
+
+	last map[string]int // the last of ops that made, wrote or removed a path
+	undo []func()       // takes back what Attempt has to
 }
 
 // errConflict is returned to the function of a transaction that runs again.
 var errConflict = errors.New("tabfile: transaction runs again")
+
+func newTx(s *Store, b *batch) *Tx {
+	return &Tx{s: s, tables: make(map[string]*TxTable), batch: b, last: make(map[string]int)}
+}
+
+// Attempt runs f and returns its error, after which the changes that f made are
+// no longer part of the transaction.
+func (tx *Tx) Attempt(f func() error) error {
+	before := make(map[*TxTable]TxTable, len(tx.tables))
+	for _, tt := range tx.tables {
+		before[tt] = *tt
+		tt.shared = true
+	}
+	ops, undo := len(tx.ops), len(tx.undo)
+	err := f()
+	if err == nil {
+		return nil
+	}
+	for len(tx.undo) > undo {
+		tx.undo[len(tx.undo)-1]()
+		tx.undo = tx.undo[:len(tx.undo)-1]
+	}
+	tx.ops = tx.ops[:ops]
+	for name, tt := range tx.tables {
+		if old, ok := before[tt]; ok {
+			*tt = old
+		} else {
+			delete(tx.tables, name)
+		}
+	}
+	return err
+}
 
 // A TxTable is a table inside a transaction: a [View] that shows the changes
 // made so far, and ways to make more.
@@ -41,7 +72,9 @@ type TxTable struct {
 	tx      *Tx
 	name    string
 	t       *table
-	changed bool
+	changed bool // there is something to write
+	shared  bool // somebody else sees the content: it is copied before a change
+	made    *madeFile
 }
 
 // Table returns the table of that name, one of [Options.Tables].
@@ -57,6 +90,9 @@ func (tx *Tx) Table(name string) *TxTable {
 // File returns the table in any other file. It does not exist when the file
 // does not; a file that cannot be read is an error.
 func (tx *Tx) File(name string, schema *Schema) (*TxTable, error) {
+	if own := tx.own(name); own.known {
+		return tx.ownFile(name, schema, own)
+	}
 	if tt, ok := tx.tables[name]; ok {
 		return tt, nil
 	}
@@ -85,7 +121,7 @@ func (tx *Tx) look(t *table, size int64) {
 }
 
 func (tx *Tx) enter(t *table) *TxTable {
-	tt := &TxTable{View: View{c: t.working, gone: t.gone}, tx: tx, name: t.name, t: t}
+	tt := &TxTable{View: View{c: t.working, gone: t.gone}, tx: tx, name: t.name, t: t, shared: true}
 	tx.tables[t.name] = tt
 	return tt
 }
@@ -95,11 +131,20 @@ func (tt *TxTable) change() (*content, error) {
 	if !tt.Exists() {
 		return nil, &fs.PathError{Op: "change", Path: tt.name, Err: fs.ErrNotExist}
 	}
-	if !tt.changed {
+	if tt.shared {
 		tt.View.c = tt.View.c.copy()
-		tt.changed = true
+		tt.shared = false
 	}
+	tt.changed = true
 	return tt.View.c, nil
+}
+
+// note makes a change of a row part of the transaction. A table in a folder that
+// the transaction makes is written with the folder.
+func (tt *TxTable) note(o op) {
+	if tt.made == nil {
+		tt.tx.ops = append(tt.tx.ops, o)
+	}
 }
 
 // Append adds a row at the end of the table. The error wraps [fs.ErrNotExist]
@@ -115,7 +160,7 @@ func (tt *TxTable) Append(fields ...string) error {
 		return err
 	}
 	c.append(body)
-	tt.tx.ops = append(tt.tx.ops, op{kind: opAppend, path: tt.name, text: body})
+	tt.note(op{kind: opAppend, path: tt.name, text: body})
 	return nil
 }
 
@@ -131,7 +176,7 @@ func (tt *TxTable) Replace(row Row, fields ...string) error {
 	}
 	o := op{kind: opReplace, path: tt.name, old: row.Raw(), nth: uint64(c.nth(row.l)), text: body}
 	c.replace(row.l, body)
-	tt.tx.ops = append(tt.tx.ops, o)
+	tt.note(o)
 	return nil
 }
 
@@ -144,269 +189,7 @@ func (tt *TxTable) Delete(rows ...Row) error {
 		}
 		o := op{kind: opDelete, path: tt.name, old: row.Raw(), nth: uint64(c.nth(row.l))}
 		c.remove(row.l)
-		tt.tx.ops = append(tt.tx.ops, o)
+		tt.note(o)
 	}
 	return nil
-}
-
-// meets reports whether an earlier transaction of the batch is about to change
-// what is at name, and if so makes this one run again.
-func (tx *Tx) meets(name string) bool {
-	if tx.batch.pending.covers(name) {
-		tx.conflict = true
-	}
-	return tx.conflict
-}
-
-// meetsBelow is meets for what is inside the folder of that name.
-func (tx *Tx) meetsBelow(name string) bool {
-	if tx.batch.pending.parents[name] {
-		tx.conflict = true
-	}
-	return tx.conflict
-}
-
-// Exists reports whether there is a file or folder of that name.
-func (tx *Tx) Exists(name string) bool {
-	_, err := tx.Stat(name)
-	return err == nil
-}
-
-// Stat describes the file or folder of that name as it is on disk, following
-// symbolic links. It does not show what this transaction does to it.
-func (tx *Tx) Stat(name string) (fs.FileInfo, error) {
-	if tx.meets(name) {
-		return nil, errConflict
-	}
-	return tx.s.fs.Stat(tx.s.disk(name))
-}
-
-// ReadFile returns what the file of that name holds.
-func (tx *Tx) ReadFile(name string) ([]byte, error) {
-	if tx.meets(name) {
-		return nil, errConflict
-	}
-	return tx.s.ReadFile(name)
-}
-
-// MakeTree makes a new folder with folders and files in it, whose names are
-// relative to it. The error wraps [fs.ErrExist] when there is something of that
-// name, and [fs.ErrNotExist] when the folder above it is not there.
-func (tx *Tx) MakeTree(name string, dirs []string, files map[string][]byte) error {
-	if tx.meets(name) {
-		return errConflict
-	}
-	if _, err := tx.s.fs.Lstat(tx.s.disk(name)); err == nil {
-		return &fs.PathError{Op: "make", Path: name, Err: fs.ErrExist}
-	}
-	if !tx.makes(path.Dir(name)) {
-		if err := tx.parent(name); err != nil {
-			return err
-		}
-	}
-	if tx.s.removed.covers(name) || tx.s.removing.covers(name) {
-		tx.remade = true
-		return errConflict
-	}
-	o := op{kind: opMakeTree, path: name, dirs: dirs}
-	for _, n := range slices.Sorted(maps.Keys(files)) {
-		o.files = append(o.files, file{n, string(files[n])})
-	}
-	tx.ops = append(tx.ops, o)
-	return nil
-}
-
-// makes reports whether this transaction has made the folder dir.
-func (tx *Tx) makes(dir string) bool {
-	return slices.ContainsFunc(tx.ops, func(o op) bool {
-		return o.kind == opMakeTree && (dir == o.path || strings.HasPrefix(dir, o.path+"/"))
-	})
-}
-
-// parent returns why nothing can be made at name.
-func (tx *Tx) parent(name string) error {
-	dir := path.Dir(name)
-	info, err := tx.Stat(dir)
-	if err == nil && !info.IsDir() {
-		err = &fs.PathError{Op: "make", Path: dir, Err: fs.ErrNotExist}
-	}
-	if err != nil {
-		return err
-	}
-	return tx.s.fs.Writable(tx.s.disk(dir))
-}
-
-// RemoveTree removes the folder of that name with all that is in it. Where name
-// is a symbolic link the link goes and what it leads to stays. A folder that is
-// not there is no error.
-func (tx *Tx) RemoveTree(name string) error {
-	if tx.meets(name) || tx.meetsBelow(name) {
-		return errConflict
-	}
-	if _, err := tx.s.fs.Lstat(tx.s.disk(name)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err := tx.s.fs.Writable(tx.s.disk(path.Dir(name))); err != nil {
-		return err
-	}
-	tx.ops = append(tx.ops, op{kind: opRemoveTree, path: name})
-	return nil
-}
-
-// WriteFile makes content the whole of the file of that name, which may be new.
-// The error wraps [fs.ErrNotExist] when the folder is not there. A table is read
-// first: what would not load, and did not stand there before, is an [*Error].
-func (tx *Tx) WriteFile(name string, content []byte) error {
-	text := string(content)
-	if tx.meets(name) {
-		return errConflict
-	}
-	if err := tx.parent(name); err != nil {
-		return err
-	}
-	if info, err := tx.s.fs.Stat(tx.s.disk(name)); err == nil && info.IsDir() {
-		return &fs.PathError{Op: "write", Path: name, Err: errors.New("is a directory")}
-	}
-	if err := tx.loadInto(name, text); err != nil {
-		return err
-	}
-	tx.ops = append(tx.ops, op{kind: opWrite, path: name, exists: true, data: text})
-	return nil
-}
-
-// loadInto makes text the content of the table of that name, if it is one.
-func (tx *Tx) loadInto(name, text string) error {
-	schema := tx.s.opts.schemaOf(name)
-	if schema == nil {
-		return nil
-	}
-	tt, err := tx.File(name, schema)
-	if err != nil {
-		return err
-	}
-	c, problems := parse(schema, name, text)
-	if err := newProblem(tt.View.c, problems, text); err != nil {
-		return err
-	}
-	if err := newRow(name, tt.View.c, c); err != nil {
-		return err
-	}
-	if schema.Keep && c.rows == 0 {
-		return &Error{File: name, Msg: "no row would be left"}
-	}
-	tt.View = View{c: c}
-	tt.changed = true
-	return nil
-}
-
-// RemoveFile removes the file of that name. One that is not there is no error.
-func (tx *Tx) RemoveFile(name string) error {
-	if tx.meets(name) {
-		return errConflict
-	}
-	info, err := tx.s.fs.Lstat(tx.s.disk(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil && info.IsDir() {
-		return &fs.PathError{Op: "remove", Path: name, Err: errors.New("is a directory")}
-	}
-	if err := tx.s.fs.Writable(tx.s.disk(path.Dir(name))); err != nil {
-		return err
-	}
-	if schema := tx.s.opts.schemaOf(name); schema != nil {
-		if schema.Keep {
-			return &Error{File: name, Msg: "no row would be left"}
-		}
-		tt, err := tx.File(name, schema)
-		if err != nil {
-			return err
-		}
-		tt.View = View{c: newContent(schema)}
-		tt.changed = true
-	}
-	tx.ops = append(tx.ops, op{kind: opWrite, path: name})
-	return nil
-}
-
-// newProblem returns the first problem of text whose line did not stand in the
-// table before.
-func newProblem(before *content, problems []Error, text string) error {
-	if len(problems) == 0 {
-		return nil
-	}
-	known := make(map[string]bool)
-	before.lines.Scan(func(l *line) bool {
-		if !l.row {
-			known[l.body()] = true
-		}
-		return true
-	})
-	lines := strings.Split(text, "\n")
-	for i := range problems {
-		if !known[TrimEnd(lines[problems[i].Line-1])] {
-			return &problems[i]
-		}
-	}
-	return nil
-}
-
-// newRow returns what is wrong with the first row that did not stand in the
-// table before and may not be added.
-func newRow(name string, before, after *content) (err error) {
-	check := after.schema.CheckNew
-	if check == nil {
-		return nil
-	}
-	known := make(map[string]bool)
-	before.lines.Scan(func(l *line) bool {
-		known[l.body()] = true
-		return true
-	})
-	number := 0
-	after.lines.Scan(func(l *line) bool {
-		number++
-		if l.row && !known[l.body()] {
-			if wrong := check(Split(l.body())); wrong != nil {
-				err = &Error{File: name, Line: number, Msg: wrong.Error()}
-			}
-		}
-		return err == nil
-	})
-	return err
-}
-
-// A pathSet is a set of paths.
-type pathSet struct {
-	names   map[string]bool // the paths themselves
-	parents map[string]bool // every folder above one of them
-}
-
-func newPathSet() *pathSet {
-	return &pathSet{names: make(map[string]bool), parents: make(map[string]bool)}
-}
-
-func (p *pathSet) add(name string) {
-	p.names[name] = true
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		p.parents[dir] = true
-	}
-}
-
-func (p *pathSet) addAll(q *pathSet) {
-	maps.Copy(p.names, q.names)
-	maps.Copy(p.parents, q.parents)
-}
-
-// covers reports whether name, or a folder above it, is in the set.
-func (p *pathSet) covers(name string) bool {
-	if len(p.names) == 0 {
-		return false
-	}
-	for ; name != "."; name = path.Dir(name) {
-		if p.names[name] {
-			return true
-		}
-	}
-	return false
 }

@@ -157,7 +157,7 @@ func (s *Service) SetFile(ctx context.Context, name string, content []byte) erro
 		return refuse(CannotCreate, "MailRoot itself is a folder")
 	}
 	return s.update(ctx, func(tx *mailroot.Tx) error {
-		if info, err := tx.Stat(clean); err == nil && info.IsDir() {
+		if tx.IsDir(clean) {
 			return refuse(CannotCreate, "%s is a folder", clean)
 		}
 		return writeFile(tx, clean, content)
