@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,9 @@ import (
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
 	"github.com/xmaild/xmaild/pkg/server/check"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/servertest"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // A wish is what one worker has been promised of its own accounts: the state
@@ -82,6 +85,7 @@ func TestKillLosesNothing(t *testing.T) {
 		for _, n := range counts {
 			acknowledged += n
 		}
+		wholeTables(t, root)
 	}
 	d, addr := startOn(t, root)
 	verify(t, addr, wishes)
@@ -105,6 +109,73 @@ func TestKillLosesNothing(t *testing.T) {
 		t.Error("no change was ever acknowledged")
 	}
 	t.Logf("%d kills, %d acknowledged changes", rounds, acknowledged)
+}
+
+// wholeTables reads the tables as anyone may at any time, without the help of
+// the server, and wants each row readable.
+func wholeTables(t *testing.T, root string) {
+	t.Helper()
+	for name, schema := range mailroot.Schemas() {
+		content, err := os.ReadFile(filepath.Join(root, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(content)) {
+			line = tabfile.TrimEnd(line)
+			if line == "" || tabfile.IsComment(line) {
+				continue
+			}
+			fields := tabfile.Split(line)
+			if len(fields) < schema.Columns || schema.Check != nil && schema.Check(fields) != nil {
+				t.Errorf("%s has the broken row %q after a kill", name, line)
+			}
+		}
+	}
+}
+
+// TestServerOutlivesTheReaderOfItsLog closes the other end of standard error.
+func TestServerOutlivesTheReaderOfItsLog(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "MailRoot")
+	if err := servertest.NewMailRoot(root); err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := xmaild(t.TempDir(), "-Md", "-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", "")
+	cmd.Stdout, cmd.Stderr = write, write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	lines := bufio.NewScanner(read)
+	addr := ""
+	for addr == "" && lines.Scan() {
+		if m := servingLine.FindStringSubmatch(lines.Text()); m != nil {
+			addr = m[1]
+		}
+	}
+	read.Close()
+	for range 3 {
+		client, err := ctrl.Dial(t.Context(), addr, servertest.User, servertest.Password)
+		if err != nil {
+			t.Fatal(errors.Join(err, cmd.Process.Kill(), cmd.Wait()))
+		}
+		if _, err := client.Do(t.Context(), "noop"); err != nil {
+			t.Errorf("noop: %v", err)
+		}
+		client.Close()
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("end: %v, want status 0", err)
+	}
 }
 
 func startOn(t *testing.T, root string) (*daemon, string) {

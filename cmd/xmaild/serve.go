@@ -72,6 +72,7 @@ func (p *program) serve(ctx context.Context, config server.Config, log *slog.Log
 	reload := make(chan os.Signal, 1)
 	notifyReload(reload)
 	defer signal.Stop(reload)
+	outliveReaders()
 
 	config.Log = log
 	config.Version = buildVersion()

@@ -11,3 +11,6 @@ var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 // notifyReload does nothing: there is no signal to reload by.
 func notifyReload(chan<- os.Signal) {}
+
+// outliveReaders does nothing: there is no signal to outlive.
+func outliveReaders() {}
