@@ -54,6 +54,7 @@ func testMain(m *testing.M) int {
 //	ended NAME STATUS            wait until it ends; NAME.out and NAME.err have what it wrote
 //	paste NAME                   run the line that quickstart printed, in a shell
 //	waitgone FILE                wait until there is no such file
+//	waitfile FILE                wait until there is one
 //	ctl NAME ARG...              ctrlclnt as admin of a MailRoot made by mailroot
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -76,6 +77,7 @@ func TestScripts(t *testing.T) {
 			"ended":    cmdEnded,
 			"paste":    cmdPaste,
 			"waitgone": cmdWaitGone,
+			"waitfile": cmdWaitFile,
 			"ctl":      cmdCtl,
 		},
 	})

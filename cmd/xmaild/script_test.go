@@ -140,22 +140,26 @@ func cmdPaste(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("sh", "-c", line[1]))
 }
 
-func cmdWaitGone(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: waitgone FILE")
+func cmdWaitGone(ts *testscript.TestScript, neg bool, args []string) { waitFor(ts, false, args) }
+
+func cmdWaitFile(ts *testscript.TestScript, neg bool, args []string) { waitFor(ts, true, args) }
+
+func waitFor(ts *testscript.TestScript, there bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: waitgone|waitfile FILE")
 	}
 	name := ts.MkAbs(args[0])
 	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) != there {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			ts.Fatalf("%s is still there after %v", name, patience)
+			ts.Fatalf("%s: there is not %v after %v", name, there, patience)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // drain is how long sessions may take for the commands they run when the server stops.
-const drain = 8 * time.Second
+const drain = 5 * time.Second
 
 func (p *program) serveCommand() *cobra.Command {
 	c := &cobra.Command{

@@ -235,9 +235,10 @@ func (s *Server) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Shutdown stops the services: sessions finish the command that runs, within
-// the time of ctx, and every change is on disk when it returns. Calls after the
-// first do nothing and return what the first returned.
+// Shutdown stops the services. Sessions finish the command that runs; those that
+// have not when ctx is done are cut. Every change is on disk when it returns;
+// the error says why one is not, or what was left behind. Calls after the first do
+// nothing and return what the first returned.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.shutdownOnce.Do(func() {
 		s.log.Info("shutting down")
@@ -246,13 +247,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		if err := os.WriteFile(s.path(shutdownFile), []byte(line), 0o600); err != nil {
 			s.log.Debug("no shutdown file", "err", err)
 		}
-		var errs []error
 		if s.ctrl != nil {
 			if err := s.ctrl.Shutdown(ctx); err != nil {
-				errs = append(errs, fmt.Errorf("control sessions: %w", err))
+				s.log.Warn("control sessions were cut", "err", err)
 			}
 		}
-		errs = append(errs, s.release())
+		errs := []error{s.release()}
 		if err := os.Remove(s.path(shutdownFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
