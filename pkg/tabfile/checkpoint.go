@@ -374,8 +374,14 @@ func (s *Store) removeJournal(numbers []uint64) error {
 			return err
 		}
 	}
-	if err := ignoreMissing(s.fs.Remove(filepath.Join(s.root, journalDir))); err != nil {
-		return err
-	}
+	s.removeJournalDir()
 	return s.fs.Sync([]string{s.root})
+}
+
+// removeJournalDir removes the folder of the journal, unless somebody has put
+// something else there.
+func (s *Store) removeJournalDir() {
+	if err := ignoreMissing(s.fs.Remove(filepath.Join(s.root, journalDir))); err != nil {
+		s.log.Warn("folder of the journal stays", "err", err)
+	}
 }

@@ -166,6 +166,21 @@ func TestNewerJournalIsRefusedByName(t *testing.T) {
 	wantFile(t, root, journalDir+"/0000000000000001", journalMagic+"2\nwhatever")
 }
 
+func TestForeignFileInTheJournalFolderIsLeftAlone(t *testing.T) {
+	root := t.TempDir()
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	writeTestFile(t, root, journalDir+"/notes.txt", "mine")
+	s := openStore(t, root)
+	mustUpdate(t, s, addUser("a.org", "bob", 2))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, root, journalDir+"/notes.txt", "mine")
+	if n := openStore(t, root).Table("users.tab").Len(); n != 2 {
+		t.Errorf("table has %d rows, want 2", n)
+	}
+}
+
 // TestEditAfterACrashWins edits a table between a crash and the next start.
 func TestEditAfterACrashWins(t *testing.T) {
 	root := t.TempDir()

@@ -43,7 +43,8 @@ func (s *Store) recover() error {
 		return err
 	}
 	if len(numbers) == 0 {
-		return ignoreMissing(s.fs.Remove(filepath.Join(s.root, journalDir)))
+		s.removeJournalDir()
+		return nil
 	}
 	steps, err := s.readJournal(numbers)
 	if err != nil {
