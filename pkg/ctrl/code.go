@@ -88,13 +88,14 @@ const (
 	CodeBadPath          Code = 214 // a path that leaves MailRoot
 	CodeBadName          Code = 216 // not a valid name of a user or an alias
 	CodeInvalid          Code = 230 // a value is not one of those allowed, or holds a control character
-	CodeExists           Code = 231 // there is one already (domainadd)
+	CodeExists           Code = 231 // there is one already
 	CodeTLSSetup         Code = 232 // TLS cannot be set up here (certificate, key)
 	CodeTLSActive        Code = 242 // the connection is under TLS already
 	CodeTLSRequired      Code = 245 // this needs TLS
 	CodeNotFound         Code = 246 // not found
 	CodeBadInput         Code = 248 // input that cannot be: bytes in clear after #!TLS
 	CodeTLSOff           Code = 249 // TLS is switched off here
+	CodeConflict         Code = 251 // not now: the state is not the one that the command is for
 	CodeBadHost          Code = 260 // not a valid domain name
 	CodeBadNetwork       Code = 261 // not a valid network address
 	CodeTooMany          Code = 264 // too many of something
@@ -221,6 +222,7 @@ var codeTexts = map[Code]string{
 	CodeNotFound:         "not found",
 	CodeBadInput:         "input in clear after the request for TLS",
 	CodeTLSOff:           "TLS is switched off",
+	CodeConflict:         "not in this state",
 	CodeBadHost:          "not a valid domain name",
 	CodeBadNetwork:       "not a valid network address",
 	CodeTooMany:          "too many",

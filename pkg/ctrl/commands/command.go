@@ -27,8 +27,12 @@ type Arg struct {
 	Optional bool     // may be left out, with all after it
 	Repeat   bool     // it and the others that repeat may come again, in turn
 	Secret   bool     // never to be logged or shown
-	Values   []string // the values it may have, where they are few and fixed
+	Values   []string // the values it may have, where they are few and fixed; its own name alone makes it a [Arg.Keyword]
 }
+
+// Keyword reports whether the argument is a word that is there as it is or not
+// at all. Anything else in its place is an argument too many.
+func (a Arg) Keyword() bool { return a.Optional && len(a.Values) == 1 && a.Values[0] == a.Name }
 
 // A Command is a control command. What its slices hold must not be changed.
 type Command struct {
@@ -91,6 +95,11 @@ func (c Command) CheckArgs(args []string) error {
 		first, group := c.repeats()
 		if group > 1 && n > first && (n-first)%group != 0 {
 			problem = "arguments missing"
+		}
+		for i, a := range c.Args[:min(n, len(c.Args))] {
+			if a.Keyword() && args[i] != a.Name {
+				problem = "too many arguments"
+			}
 		}
 	}
 	if problem == "" {

@@ -24,8 +24,8 @@ func TestNamesAreSortedAndUnique(t *testing.T) {
 			t.Errorf("%q is before %q", commands[i].Name, commands[i+1].Name)
 		}
 	}
-	if len(commands) != len(table) {
-		t.Errorf("All has %d commands, the table %d", len(commands), len(table))
+	if n := len(slices.Concat(tables...)); len(commands) != n {
+		t.Errorf("All has %d commands, the tables %d", len(commands), n)
 	}
 }
 

@@ -30,11 +30,14 @@ var values = map[string][]string{
 	"poplnkadd authtype":  {"CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S"},
 }
 
-// build returns the commands of the table. It panics where the table is wrong, which
+// tables are the parts of the table, a file each.
+var tables = [][]entry{table, accountTable}
+
+// build returns the commands of the tables. It panics where the table is wrong, which
 // the tests would find.
 func build() []Command {
-	commands := make([]Command, 0, len(table))
-	for _, e := range table {
+	var commands []Command
+	for _, e := range slices.Concat(tables...) {
 		commands = append(commands, e.command())
 	}
 	slices.SortFunc(commands, func(a, b Command) int { return strings.Compare(a.Name, b.Name) })

@@ -16,10 +16,10 @@ func (s *Service) DomainAdd(ctx context.Context, domain string) error {
 			return err
 		}
 		if tx.IsDomain(domain) {
-			return refuse(DomainExists, "domain %s is handled already", domain)
+			return refuse(Exists, "domain %s is handled already", domain)
 		}
 		if tx.Handled(domain) {
-			return refuse(DomainExists, "domain %s is handled already, as an alias of %s", domain, tx.RealDomain(domain))
+			return refuse(Exists, "domain %s is handled already, as an alias of %s", domain, tx.RealDomain(domain))
 		}
 		if err := requireTable(tx.Tables, mailroot.DomainsTab, NoAliasesTable); err != nil {
 			return err

@@ -34,12 +34,14 @@ const (
 	CannotRemoveDir                // a folder cannot be removed
 	CannotRename                   // a file cannot be renamed
 	CannotWrite                    // a change cannot be written; nothing of it happened
-	DomainExists                   // the domain is handled already
+	Conflict                       // what is there is not what the caller thought: a file changed since it was read
+	Exists                         // it is there already: a domain, a row
 	ExtAliasExists                 // the remote address has an external alias
 	Forbidden                      // the administrator has no right to it
 	Invalid                        // a value is none of those allowed, or holds a control character
 	LinkExists                     // the POP3 link exists
 	MemberExists                   // the address is a member of the list
+	NoAccountsTable                // ctrlaccounts.tab is missing
 	NoAlias                        // no such alias
 	NoAliasDomain                  // no such alias domain
 	NoAliasDomainTable             // aliasdomain.tab is missing
@@ -57,9 +59,10 @@ const (
 	NoMember                       // no such member of the list
 	NoMembersTable                 // mlusers.tab of the list is missing
 	NoMessage                      // no such message in the queue
-	NoRecord                       // no such user, in a domain
+	NoRecord                       // no such user, in a domain; no such row
 	NoUser                         // no such user, in an alias domain or in UserDel
 	NoUsersTable                   // mailusers.tab is missing
+	NoVariable                     // no such variable of the server
 	NotList                        // the account is not a mailing list
 	UserExists                     // the user exists
 	WrongPassword                  // the password of a user is another

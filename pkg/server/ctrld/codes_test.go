@@ -31,9 +31,7 @@ func TestEveryCommandIsAnswered(t *testing.T) {
 			t.Errorf("%s is in the table of commands, and not answered", c.Name)
 		}
 	}
-	for _, group := range []map[string]command{
-		userCommands, domainCommands, aliasCommands, listCommands, linkCommands, fileCommands, queueCommands,
-	} {
+	for _, group := range groups {
 		for name := range group {
 			if _, ok := commands.Lookup(name); !ok {
 				t.Errorf("%s is answered, and not in the table of commands", name)

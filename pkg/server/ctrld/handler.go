@@ -50,11 +50,15 @@ func (c *call) arg(i int, def string) string {
 // row is known before it returns.
 type command func(ctx context.Context, c *call) ctrl.Reply
 
+// groups are the commands, a file each, but for those that run others.
+var groups = []map[string]command{
+	userCommands, domainCommands, aliasCommands, listCommands, linkCommands, fileCommands, queueCommands,
+	accountCommands,
+}
+
 // table has the commands by their names; "quit" is answered by the connection.
 func table(name string) command {
-	for _, group := range []map[string]command{
-		userCommands, domainCommands, aliasCommands, listCommands, linkCommands, fileCommands, queueCommands,
-	} {
+	for _, group := range groups {
 		if f := group[name]; f != nil {
 			return f
 		}

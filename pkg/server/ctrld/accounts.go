@@ -1,0 +1,3 @@
+package ctrld
+
+var accountCommands = map[string]command{}
