@@ -29,7 +29,7 @@ func TestMailRootsOfReleases(t *testing.T) {
 			for _, command := range [][]string{
 				{"userauth", "example.org", "alice", `say "hi" \`},
 				{"userauth", "www.example.org", "jörg", "pässwörd"},
-				{"useradd", "example.net", "new", "pw", "U"},
+				{"useradd", "example.org", "new", "pw", "U"},
 				{"userdel", "example.org", "alice"},
 			} {
 				if _, err := client.Do(t.Context(), command...); err != nil {
