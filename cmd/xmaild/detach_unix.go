@@ -84,6 +84,9 @@ func starter(getenv func(string) string) func(error) {
 		return func(error) {}
 	}
 	syscall.CloseOnExec(3)
+	// Tools of the same group may write what the server makes at CompatLevel 0,
+	// as beside the reference, which goes on without any mask.
+	syscall.Umask(0o007)
 	pipe := os.NewFile(3, "result")
 	return func(err error) {
 		text := started

@@ -51,7 +51,7 @@ func cmdMailRoot(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(name, append([]byte(rows), content...), 0o600))
 }
 
-func start(ts *testscript.TestScript, name string, args []string) *daemon {
+func launch(ts *testscript.TestScript, name string, args []string) *daemon {
 	cmd := xmaild(ts.Getenv("WORK"), args...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = []string{}
@@ -71,7 +71,7 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: daemon NAME ARG...")
 	}
-	d := start(ts, args[0], args[1:])
+	d := launch(ts, args[0], args[1:])
 	ctrl, ctrls, err := d.serving()
 	ts.Check(err)
 	ts.Setenv(args[0]+"_ADDR", ctrl)
@@ -83,7 +83,7 @@ func cmdFailing(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: failing NAME ARG...")
 	}
-	d := start(ts, args[0], args[1:])
+	d := launch(ts, args[0], args[1:])
 	status, err := d.wait()
 	ts.Check(err)
 	if status == 0 {

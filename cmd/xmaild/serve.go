@@ -66,7 +66,7 @@ func jsonLog(w io.Writer, debug bool) *slog.Logger {
 // server serves, or with the error that kept it from that.
 func (p *program) serve(ctx context.Context, config server.Config, log *slog.Logger, ready func(*server.Server, error)) error {
 	// From here on a signal ends what was begun instead of the process.
-	stop := make(chan os.Signal, 2)
+	stop := make(chan os.Signal, 4)
 	signal.Notify(stop, stopSignals...)
 	defer signal.Stop(stop)
 	reload := make(chan os.Signal, 1)
@@ -78,7 +78,7 @@ func (p *program) serve(ctx context.Context, config server.Config, log *slog.Log
 	config.Version = buildVersion()
 	s, err := server.New(config)
 	if err == nil {
-		err = s.Start(ctx)
+		err = start(ctx, s, stop)
 	}
 	ready(s, err)
 	if err != nil {
@@ -100,6 +100,27 @@ func (p *program) serve(ctx context.Context, config server.Config, log *slog.Log
 		}
 	}
 	return errors.Join(failed, shutdown(ctx, s, stop))
+}
+
+// start starts the server. A signal to stop ends that too, and stays to be read.
+func start(ctx context.Context, s *server.Server, stop chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started := make(chan struct{})
+	defer close(started)
+	go func() {
+		select {
+		case sig := <-stop:
+			stop <- sig
+			cancel()
+		case <-started:
+		}
+	}()
+	err := s.Start(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("stopped by a signal before it served: %w", err)
+	}
+	return err
 }
 
 // shutdown drains the server. A second signal ends the waiting.
