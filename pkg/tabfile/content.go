@@ -8,9 +8,12 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// seqStep is the distance between the positions of two lines, so that a line
-// can be put between them.
-const seqStep = 1 << 16
+// seqFirst is the position of the first line, and seqStep the distance between
+// those of two lines, so that there is room for lines above and between them.
+const (
+	seqFirst = 1 << 62
+	seqStep  = 1 << 32
+)
 
 // A line is one physical line of a table. It is never changed.
 type line struct {
@@ -72,7 +75,7 @@ func parse(schema *Schema, name, text string) (*content, []Error) {
 	entries := make([][]entry, len(c.indexes))
 	block := make([]line, 0, min(strings.Count(text, "\n")+1, 1024))
 	number := 0
-	for seq := uint64(seqStep); text != ""; seq += seqStep {
+	for seq := uint64(seqFirst); text != ""; seq += seqStep {
 		number++
 		end := strings.IndexByte(text, '\n') + 1
 		if end == 0 {
@@ -148,7 +151,7 @@ func (c *content) copy() *content {
 // append adds a row at the end of the file. A last line without an end gets one
 // first, so that the rows are not glued together.
 func (c *content) append(body string) *line {
-	seq := uint64(seqStep)
+	seq := uint64(seqFirst)
 	if last, ok := c.lines.Max(); ok {
 		seq = last.seq + seqStep
 		if !strings.HasSuffix(last.text, "\n") {

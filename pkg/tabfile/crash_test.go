@@ -153,6 +153,34 @@ func stepRelay(address string) workStep {
 	}
 }
 
+// stepAbove puts a row above another: in the small table and in the one that may
+// be large.
+func stepAbove(below, address string, oldUser, user string, id int) workStep {
+	return workStep{
+		f: func(tx *Tx) error {
+			relay, users := tx.Table("relay.tab"), tx.Table("users.tab")
+			for r := range relay.Rows() {
+				if r.Field(0) == below {
+					if err := relay.InsertBefore(r, address); err != nil {
+						return err
+					}
+				}
+			}
+			r, ok := users.First("user", "a.org\t"+oldUser)
+			if !ok {
+				return fmt.Errorf("no user %s", oldUser)
+			}
+			return users.InsertBefore(r, "b.org", user, fmt.Sprint(id))
+		},
+		model: func(w *world) {
+			at := slices.Index(w.relay, Join(below))
+			w.relay = slices.Insert(w.relay, at, Join(address))
+			at = slices.IndexFunc(w.users, func(r string) bool { return strings.Contains(r, `"a.org"	"`+oldUser+`"`) })
+			w.users = slices.Insert(w.users, at, row("b.org", user, fmt.Sprint(id)))
+		},
+	}
+}
+
 func stepUploadRelay(address string) workStep {
 	return workStep{
 		f:     func(tx *Tx) error { return tx.WriteFile("relay.tab", []byte(Join(address)+"\n")) },
@@ -181,9 +209,11 @@ func workload() []workStep {
 		stepVariable("ann", "x"), stepRenumber("ann", 7), stepVariable("ann", "y"),
 		stepCheckpoint,
 		stepDelete("bob"), stepAdd("bob", 8), stepFile("two"), stepRelay("10.0.0.2"),
+		stepAbove("10.0.0.1", "10.0.0.0", "ann", "above", 20), stepAbove("10.0.0.2", "10.0.0.1", "old1", "between", 21),
 		stepUploadRelay("10.1.1.1"), stepRelay("10.1.1.2"), stepDelete("ann"), stepFile(""),
 		stepCheckpoint,
 		stepAdd("eve", 9), stepVariable("eve", "z"), stepRenumber("bob", 10), stepRelay("10.1.1.3"),
+		stepAbove("10.1.1.1", "10.1.1.0", "eve", "last", 22),
 		stepMany("joe", 11), stepVariable("joe", "w"),
 	}
 }

@@ -257,6 +257,17 @@ func rebase(c *content, o *op) bool {
 			c.append(o.text)
 		}
 		return !taken
+	case opInsert:
+		same, taken := c.sameKey(o.text)
+		below, _ := c.sameKey(o.old)
+		switch {
+		case len(same) > 0:
+		case len(below) > 0:
+			c.insertBefore(below[0], o.text)
+		default:
+			c.append(o.text)
+		}
+		return !taken && (len(same) > 0 || len(below) > 0)
 	case opDelete:
 		same, _ := c.sameKey(o.old)
 		for _, l := range same {

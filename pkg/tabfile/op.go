@@ -12,9 +12,9 @@ type op struct {
 	kind opKind
 	path string // slash-separated, relative to the root
 
-	text string // opAppend, opReplace: the new row, without its line end
-	old  string // opDelete, opReplace: the row that goes
-	nth  uint64 // opDelete, opReplace: how many equal rows stand before it
+	text string // opAppend, opReplace, opInsert: the new row, without its line end
+	old  string // opDelete, opReplace: the row that goes; opInsert: the row below
+	nth  uint64 // how many rows equal to old stand before it
 
 	dirs  []string // opMakeTree: folders inside the new one, parents first
 	files []file   // opMakeTree: files inside the new one
@@ -41,11 +41,12 @@ const (
 	opWrite      opKind = 6 // a whole file; without exists, a file less
 	opBase       opKind = 7 // what a table's file held before the steps that follow
 	opImage      opKind = 8 // a table's file as it is about to be rewritten
+	opInsert     opKind = 9 // a row above another
 )
 
 // changesRow reports whether the op is a change of one row.
 func (o *op) changesRow() bool {
-	return o.kind == opAppend || o.kind == opDelete || o.kind == opReplace
+	return o.kind == opAppend || o.kind == opDelete || o.kind == opReplace || o.kind == opInsert
 }
 
 // A record is one transaction in the journal.
@@ -72,7 +73,7 @@ func (o *op) appendTo(b []byte) []byte {
 	case opDelete:
 		b = appendString(b, o.old)
 		b = binary.AppendUvarint(b, o.nth)
-	case opReplace:
+	case opReplace, opInsert:
 		b = appendString(b, o.old)
 		b = binary.AppendUvarint(b, o.nth)
 		b = appendString(b, o.text)
@@ -180,7 +181,7 @@ func (d *decoder) op() op {
 		o.text = d.string()
 	case opDelete:
 		o.old, o.nth = d.string(), d.uvarint()
-	case opReplace:
+	case opReplace, opInsert:
 		o.old, o.nth, o.text = d.string(), d.uvarint(), d.string()
 	case opMakeTree:
 		for n := d.uvarint(); n > 0 && d.err == nil; n-- {

@@ -75,6 +75,7 @@ type TxTable struct {
 	changed bool // there is something to write
 	shared  bool // somebody else sees the content: it is copied before a change
 	made    *madeFile
+	moved   []map[*line]*line // lines that got new positions, and what became of them
 }
 
 // Table returns the table of that name, one of [Options.Tables].
@@ -174,8 +175,9 @@ func (tt *TxTable) Replace(row Row, fields ...string) error {
 	if err != nil {
 		return err
 	}
-	o := op{kind: opReplace, path: tt.name, old: row.Raw(), nth: uint64(c.nth(row.l)), text: body}
-	c.replace(row.l, body)
+	l := tt.current(row.l)
+	o := op{kind: opReplace, path: tt.name, old: l.body(), nth: uint64(c.nth(l)), text: body}
+	c.replace(l, body)
 	tt.note(o)
 	return nil
 }
@@ -187,8 +189,9 @@ func (tt *TxTable) Delete(rows ...Row) error {
 		if err != nil {
 			return err
 		}
-		o := op{kind: opDelete, path: tt.name, old: row.Raw(), nth: uint64(c.nth(row.l))}
-		c.remove(row.l)
+		l := tt.current(row.l)
+		o := op{kind: opDelete, path: tt.name, old: l.body(), nth: uint64(c.nth(l))}
+		c.remove(l)
 		tt.note(o)
 	}
 	return nil
