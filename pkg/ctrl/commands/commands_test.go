@@ -289,6 +289,7 @@ func TestDetailRows(t *testing.T) {
 		{"usage", "mluserdel domain list address"},
 		{"meaning", "Removes a member from a mailing list."},
 		{"kind", "plain"}, {"min", "3"}, {"max", "3"},
+		{"right", "change", "full administrators, and those of the domain"},
 		{"argument", "domain", "required"}, {"argument", "list", "required"}, {"argument", "address", "required"},
 		{"code", "-00012", "no such user"},
 	}

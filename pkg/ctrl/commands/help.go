@@ -103,7 +103,7 @@ func words(s string) []string {
 // DetailRows returns the rows of the list that "help COMMAND" answers, for people
 // and programs: each begins with a word that says what it is. "argument" rows have
 // a name, "required" or "optional", and the values it may have; "code" rows a
-// number and its meaning.
+// number and its meaning; the "right" row has a [Need] and who has it.
 func (c Command) DetailRows() [][]string {
 	rows := [][]string{
 		{"usage", c.Usage()},
@@ -111,6 +111,7 @@ func (c Command) DetailRows() [][]string {
 		{"kind", string(c.Kind)},
 		{"min", strconv.Itoa(c.Min)},
 		{"max", strconv.Itoa(c.Max)},
+		{"right", string(c.Access().Need), c.who()},
 	}
 	need := "required"
 	for _, a := range c.Args {

@@ -69,6 +69,7 @@ func (c Command) section(b *strings.Builder) {
 	case c.Kind == List:
 		b.WriteString("\nReply: a list, the lines of the file.\n")
 	}
+	fmt.Fprintf(b, "\nFor %s.\n", c.who())
 	if len(c.Codes) > 0 {
 		b.WriteString("\nRefusals:\n\n")
 		for _, code := range c.Codes {
