@@ -32,7 +32,7 @@ type Request struct {
 }
 
 // A Session is one logged-in connection. It is the same value for all of its
-// requests and must not be changed.
+// requests and must not be changed, but for Value.
 type Session struct {
 	ID         uint64 // of this connection in this server, from 1
 	User       string // as the client wrote it
@@ -40,6 +40,10 @@ type Session struct {
 	LocalAddr  netip.AddrPort
 	TLS        *tls.ConnectionState // nil in clear text
 	Start      time.Time            // when the connection was accepted
+
+	// Value is the Handler's own: what it keeps of a session from one command to the
+	// next. It goes when the session ends.
+	Value any
 }
 
 // An Authenticator decides on logins. It is called for existing names and others

@@ -17,6 +17,8 @@ type ListWriter struct {
 	err   error
 	buf   []byte
 	start func() // announces the list, once
+
+	rowFilter func([]string) []string // nil: rows are sent as they are
 }
 
 // lineSink is where a ListWriter writes complete lines; *bufio.Writer is one.
@@ -27,6 +29,11 @@ type lineSink interface{ Write(p []byte) (int, error) }
 // NUL, which no field can hold, is written as "?"; other control characters go out
 // as they are.
 func (w *ListWriter) Row(fields ...string) error {
+	if w.rowFilter != nil {
+		if fields = w.rowFilter(fields); fields == nil {
+			return w.err
+		}
+	}
 	b := w.buf[:0]
 	for i, f := range fields {
 		if i > 0 {

@@ -74,6 +74,19 @@ func (r Reply) ForUpload() Reply {
 	return r
 }
 
+// Rows returns r with f between the command and the rows of its list: what f returns
+// of a row is sent, and nothing where that is nil. Lines of files do not pass it. On
+// a reply that is not a list Rows does nothing.
+func (r Reply) Rows(f func(fields []string) []string) Reply {
+	if write := r.list; write != nil {
+		r.list = func(w *ListWriter) error {
+			w.rowFilter = f
+			return write(w)
+		}
+	}
+	return r
+}
+
 // ThenClose returns r with the session closed after it.
 func (r Reply) ThenClose() Reply {
 	r.thenClose = true
