@@ -1,5 +1,33 @@
 package commands
 
+import "github.com/xmaild/xmaild/pkg/ctrl"
+
 // accountTable has the commands on accounts of every kind that the reference
 // does not have.
-var accountTable = []entry{}
+var accountTable = []entry{
+	// Logins to SMTP without an account.
+	{"smtpauthadd", "user password perms", "changes ours", "",
+		codes{ctrl.CodeOpenFile, ctrl.CodeInvalid, ctrl.CodeExists},
+		"Lets somebody without an account log in to SMTP. The permissions are letters of M (may send), R (may relay), V (VRFY), T (ETRN), Z (messages of any size) and S (without TLS where it is wanted), or none. The table has the password in clear, as XMail reads it."},
+	{"smtpauthdel", "user", "changes ours", "",
+		codes{ctrl.CodeOpenFile, ctrl.CodeNoRecord},
+		"Removes a login to SMTP."},
+	{"smtpauthpasswd", "user password", "changes ours", "",
+		codes{ctrl.CodeOpenFile, ctrl.CodeNoRecord, ctrl.CodeInvalid},
+		"Gives a login to SMTP a new password."},
+	{"smtpauthlist", "[user-pattern]", "list ours", "user password perms", nil,
+		"Lists the logins to SMTP that have no account. The password is in clear, or empty where the server does not show passwords."},
+
+	// Administrators.
+	{"ctrluseradd", "name password", "changes ours", "",
+		codes{ctrl.CodeNoAccountsTable, ctrl.CodeInvalid, ctrl.CodeExists},
+		"Adds an account for the control port. A password that begins with # is refused, since a login would take it for an MD5 digest."},
+	{"ctrluserdel", "name", "changes ours", "",
+		codes{ctrl.CodeNoAccountsTable, ctrl.CodeNoRecord, ctrl.CodeConflict},
+		"Removes an account for the control port, but never the last one."},
+	{"ctrluserpasswd", "name password", "changes ours", "",
+		codes{ctrl.CodeNoAccountsTable, ctrl.CodeNoRecord, ctrl.CodeInvalid},
+		"Gives an account for the control port a new password."},
+	{"ctrluserlist", "[name-pattern]", "list ours", "name", nil,
+		"Lists the accounts for the control port."},
+}

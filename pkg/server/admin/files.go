@@ -134,7 +134,7 @@ func isSecret(name string) bool {
 	case strings.HasSuffix(base, ".key"), strings.HasPrefix(dir, "userauth/smtp/"):
 		return true
 	case dir == "":
-		return slices.Contains([]string{mailroot.UsersTab, mailroot.AccountsTab, mailroot.LinksTab, "smtpauth.tab"}, base)
+		return slices.Contains([]string{mailroot.UsersTab, mailroot.AccountsTab, mailroot.LinksTab, mailroot.SMTPAuthTab}, base)
 	}
 	return false
 }

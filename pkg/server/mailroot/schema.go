@@ -59,7 +59,7 @@ func schemas() map[string]*tabfile.Schema {
 		"smtp.ipprop.tab":       {Columns: 1, Check: checkCIDR(0)},
 		"smtp.hnprop.tab":       {Columns: 1},
 		"spam-address.tab":      {Columns: 1},
-		"smtpauth.tab":          {Columns: 3},
+		SMTPAuthTab:             smtpAuthSchema(),
 		"smtpextauth.tab":       {Columns: 2},
 		"smtpfwd.tab":           {Columns: 2},
 		"smtpgw.tab":            {Columns: 2},
