@@ -75,6 +75,16 @@ type localError struct {
 
 func (e *localError) Error() string { return e.info }
 
+// toldError is a failure that standard error has been told of.
+type toldError struct {
+	exit int // with --status
+}
+
+func (e *toldError) Error() string { return "failed" }
+
+// errEmptyValue is an option with an empty value that needs one.
+var errEmptyValue = errors.New("must not be empty")
+
 // failure is an error ready to be reported.
 type failure struct {
 	code   ctrl.Code

@@ -20,11 +20,13 @@ func writeUsage(w io.Writer, name string, e *usageError) {
 	fmt.Fprintf(w, "%s: %s\n", name, visible(e.msg, false))
 }
 
-// optionLines describes the options, a line each.
-func optionLines() string {
+// optionLines describes the options of the program.
+func optionLines() string { return "options :\n" + describeOptions(optionTable()) }
+
+// describeOptions describes options, a line each.
+func describeOptions(options []option) string {
 	var b strings.Builder
-	b.WriteString("options :\n")
-	for _, o := range optionTable() {
+	for _, o := range options {
 		short := "    "
 		if o.letter != 0 {
 			short = "-" + string(rune(o.letter)) + ", "
@@ -66,13 +68,18 @@ ErrInfo (the server's text) and ErrServer (the server's number).
 
 Environment: CTRL_SERVER (host[:port]), CTRL_USER, CTRL_PASSWORD,
 CTRL_PASSWORD_FILE, CTRL_FINGERPRINT, CTRL_INSECURE, CTRL_KEY_FILE,
-CTRL_CERT_FILE, CTRL_CA_FILE, CTRL_CA_PATH. An option wins over its variable.
+CTRL_CERT_FILE, CTRL_CA_FILE, CTRL_CA_PATH, CTRL_PROFILE, CTRL_PROFILE_FILE.
+An option wins over a profile, and a profile over the other variables.
 `
 
 // writeHelp prints everything on one page.
 func writeHelp(w io.Writer, name string) {
 	fmt.Fprintf(w, "%s\n\nUsage:\n  %[2]s [options] command [arg ...]\n  %[2]s help [command]\n  %[2]s completion bash|zsh|fish|powershell\n\n", longHelp, name)
 	io.WriteString(w, optionLines())
+	io.WriteString(w, "\nCommands of this program (help COMMAND says more; after \"--\" these words are the server's too):\n")
+	for _, v := range verbs() {
+		fmt.Fprintf(w, "  %-16s %s\n", v.name, v.short)
+	}
 	io.WriteString(w, "\nCommands of the server (help COMMAND says more):\n")
 	for _, c := range commands.All() {
 		fmt.Fprintf(w, "  %-16s %s\n", c.Name, firstSentence(c.Meaning))
@@ -102,6 +109,15 @@ func writeCommandHelp(w io.Writer, name string, c commands.Command) {
 			fmt.Fprintf(w, "  %s  %s\n", code, code.Text())
 		}
 	}
+}
+
+// writeVerbHelp prints the help of a command of this program.
+func writeVerbHelp(w io.Writer, name string, v *verb) {
+	fmt.Fprintf(w, "%s\n\nUsage:\n  %s [options] %s\n", v.long, name, v.usage())
+	if len(v.options) > 0 {
+		fmt.Fprintf(w, "\noptions :\n%s", describeOptions(v.options))
+	}
+	fmt.Fprintf(w, "\nThe options of the program, such as -s and --profile, may stand here as well; \"%s help\" lists them.\n", name)
 }
 
 // firstSentence cuts the meaning of a command for the list of all.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -45,11 +44,17 @@ type options struct {
 	existsOK     bool
 	missingOK    bool
 	noCheck      bool
+	quiet        bool
+	retry        int // how often to try again to connect
+	profile      string
+	profileFile  string
 
 	help    bool
 	version bool
 	raw     bool     // "--" stood before the command: it is for the server whatever it is called
 	words   []string // the command and its arguments, untouched
+	verb    *verb    // the command of this program that words begin with; nil: none
+	bulk    bulkOptions
 }
 
 // An option is one row of the option table, from which the parser, the help
@@ -67,7 +72,7 @@ func optionTable() []option {
 	text := func(p func(*options) *string) func(*options, string) error {
 		return func(o *options, v string) error {
 			if v == "" {
-				return errors.New("must not be empty")
+				return errEmptyValue
 			}
 			*p(o) = v
 			return nil
@@ -82,7 +87,7 @@ func optionTable() []option {
 		{'u', "user", "name", "the control account; $CTRL_USER where absent", text(func(o *options) *string { return &o.user })},
 		{'p', "password", "word", "its password; better in $CTRL_PASSWORD or a file", func(o *options, v string) error {
 			if v == "" {
-				return errors.New("must not be empty")
+				return errEmptyValue
 			}
 			o.password, o.hasPassword = v, true
 			return nil
@@ -104,6 +109,10 @@ func optionTable() []option {
 		{0, "status", "", "distinct exit statuses, see below", flag(func(o *options) *bool { return &o.status })},
 		{0, "exists-ok", "", "adding what exists already is a success", flag(func(o *options) *bool { return &o.existsOK })},
 		{0, "missing-ok", "", "removing what does not exist is a success", flag(func(o *options) *bool { return &o.missingOK })},
+		{0, "retry", "times", "where the server cannot be reached, try again so often; a command is never sent twice", setRetry},
+		{0, "profile", "name", "server, user and options of this name in the profile file; $CTRL_PROFILE", text(func(o *options) *string { return &o.profile })},
+		{0, "profile-file", "file", "the profile file (default ~/.config/ctrlclnt/profiles); $CTRL_PROFILE_FILE", text(func(o *options) *string { return &o.profileFile })},
+		{'q', "quiet", "", "no summary and no progress, failures only", flag(func(o *options) *bool { return &o.quiet })},
 		{0, "no-check", "", "do not check the arguments of the command before connecting", flag(func(o *options) *bool { return &o.noCheck })},
 		{0, "version", "", "print the version", flag(func(o *options) *bool { return &o.version })},
 		{'h', "help", "", "print this help", flag(func(o *options) *bool { return &o.help })},
@@ -128,38 +137,88 @@ func usagef(format string, args ...any) error {
 // second character counts, and a value is always the next word. Long options
 // and "--" are ours. lookup reads the environment.
 func parseOptions(args []string, lookup func(string) (string, bool)) (*options, error) {
-	table := optionTable()
 	o := &options{timeout: defaultTimeout}
-	i := 0
-	for ; i < len(args) && strings.HasPrefix(args[i], "-"); i++ {
-		if args[i] == "--" {
-			o.raw = true
-			i++
-			break
-		}
-		opt, shown, value, inline, err := findOption(table, args[i])
-		if err != nil {
-			return nil, err
-		}
-		if opt.value != "" && !inline {
-			i++
-			if i == len(args) {
-				return nil, usagef("option %s needs a value", shown)
-			}
-			value = args[i]
-		}
-		if err := opt.set(o, value); err != nil {
-			return nil, usagef("option %s: %v", shown, err)
-		}
+	if err := o.read(args); err != nil {
+		return nil, err
 	}
-	o.words = args[i:]
 	if o.help || o.version {
 		return o, nil
+	}
+	if o.profile == "" {
+		o.profile, _ = lookup("CTRL_PROFILE")
+	}
+	if o.profile != "" {
+		var err error
+		if o, err = o.withProfile(args, lookup); err != nil {
+			return nil, err
+		}
 	}
 	if err := o.environment(lookup); err != nil {
 		return nil, err
 	}
 	return o, nil
+}
+
+// read reads a command line without the environment.
+func (o *options) read(args []string) error {
+	table := optionTable()
+	rest, dashes, err := o.readOptions(table, args)
+	if err != nil {
+		return err
+	}
+	o.words, o.raw = rest, dashes
+	if len(rest) == 0 || dashes {
+		return nil
+	}
+	if o.verb = findVerb(rest[0]); o.verb == nil {
+		return nil
+	}
+	// What follows a command of this program is not for the server: options may stand anywhere.
+	table = append(table, o.verb.options...)
+	o.words = rest[:1:1]
+	for rest = rest[1:]; len(rest) > 0; {
+		if rest, dashes, err = o.readOptions(table, rest); err != nil {
+			return err
+		}
+		if dashes {
+			o.words = append(o.words, rest...)
+			break
+		}
+		if len(rest) > 0 {
+			o.words, rest = append(o.words, rest[0]), rest[1:]
+		}
+	}
+	return nil
+}
+
+// readOptions reads the options that args begin with and returns the rest.
+// dashes reports that it begins after "--". A dash alone is a word after a
+// command of this program, where it means standard input.
+func (o *options) readOptions(table []option, args []string) (rest []string, dashes bool, err error) {
+	for i := 0; i < len(args); i++ {
+		word := args[i]
+		switch {
+		case word == "--":
+			return args[i+1:], true, nil
+		case !strings.HasPrefix(word, "-"), word == "-" && o.verb != nil:
+			return args[i:], false, nil
+		}
+		opt, shown, value, inline, err := findOption(table, word)
+		if err != nil {
+			return nil, false, err
+		}
+		if opt.value != "" && !inline {
+			i++
+			if i == len(args) {
+				return nil, false, usagef("option %s needs a value", shown)
+			}
+			value = args[i]
+		}
+		if err := opt.set(o, value); err != nil {
+			return nil, false, usagef("option %s: %v", shown, err)
+		}
+	}
+	return nil, false, nil
 }
 
 // findOption looks an option word up. value is the part after "=" of a long
@@ -297,6 +356,15 @@ func setTimeout(o *options, v string) error {
 		return fmt.Errorf("%q is not a number of seconds from 1", v)
 	}
 	o.timeout = time.Duration(n) * time.Second
+	return nil
+}
+
+func setRetry(o *options, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return fmt.Errorf("%q is no number of times", v)
+	}
+	o.retry = n
 	return nil
 }
 

@@ -39,25 +39,9 @@ func (p *program) newRoot(out io.Writer) *cobra.Command {
 	root.TraverseChildren = true
 	flags := root.Flags()
 	flags.SetInterspersed(false)
-	for _, o := range optionTable() {
-		short := ""
-		if o.letter != 0 {
-			short = string(rune(o.letter))
-		}
-		if o.value == "" {
-			flags.BoolP(o.name, short, false, o.usage)
-			continue
-		}
-		flags.StringP(o.name, short, "", o.usage)
-		switch o.value {
-		case "file":
-		case "dir":
-			root.MarkFlagDirname(o.name)
-		case "format":
-			root.RegisterFlagCompletionFunc(o.name, cobra.FixedCompletions(formatNames[:], cobra.ShellCompDirectiveNoFileComp))
-		default:
-			root.RegisterFlagCompletionFunc(o.name, cobra.NoFileCompletions)
-		}
+	addFlags(root, optionTable())
+	for _, v := range verbs() {
+		root.AddCommand(v.command(p.name))
 	}
 	help := &cobra.Command{
 		Use:               "help [command]",
@@ -121,7 +105,11 @@ func completeHelp(_ *cobra.Command, args []string, toComplete string) ([]string,
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return append(commandNames(toComplete), "completion"), cobra.ShellCompDirectiveNoFileComp
+	names := append(commandNames(toComplete), "completion")
+	for _, v := range verbs() {
+		names = append(names, cobra.CompletionWithDesc(v.name, v.short))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func commandNames(prefix string) []string {

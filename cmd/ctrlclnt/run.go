@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -30,6 +29,9 @@ type program struct {
 	stdout *os.File
 	stderr io.Writer
 	lookup func(string) (string, bool) // of the environment
+
+	wait func(context.Context, time.Duration) error // in tests, in place of waiting; nil: time passes
+	now  func() time.Time                           // in tests; nil: time.Now
 }
 
 // programName is the name for the usage text and for shell completion.
@@ -49,6 +51,8 @@ func (p *program) run(args []string) int {
 	o, err := parseOptions(args, p.lookup)
 	if err == nil {
 		switch {
+		case o.help && o.verb != nil:
+			err = p.runOwn([]string{"help", o.verb.name})
 		case o.help:
 			err = p.runOwn([]string{"help"})
 		case o.version:
@@ -56,11 +60,42 @@ func (p *program) run(args []string) int {
 			err = outputError(err)
 		case len(o.words) > 0 && !o.raw && isOwn(o.words[0]):
 			err = p.runOwn(o.words)
+		case o.verb != nil:
+			return p.runVerb(o)
 		default:
 			return p.runCommand(o)
 		}
 	}
 	return p.report(err, false, nil)
+}
+
+// runVerb runs a command of this program that talks to a server.
+func (p *program) runVerb(o *options) int {
+	err := o.verb.check(o.words)
+	if err == nil {
+		err = o.complete()
+	}
+	if err == nil && o.file != "" {
+		err = usagef("-f is for single commands; %s takes its file as an argument", o.verb.name)
+	}
+	if err != nil {
+		return p.report(err, true, o)
+	}
+	if !p.pairs(o) {
+		return exitFailure
+	}
+	return o.verb.run(p, o)
+}
+
+// pairs reports whether a client key and a client certificate are there
+// together, and says so where not. The reference wants both or none even where
+// there is no TLS to use them.
+func (p *program) pairs(o *options) bool {
+	if (o.keyFile == "") == (o.certFile == "") {
+		return true
+	}
+	fmt.Fprintf(p.stderr, "%s: a client key (-K, CTRL_KEY_FILE) and a client certificate (-C, CTRL_CERT_FILE) must be given together\n", p.name)
+	return false
 }
 
 // runOwn runs what cobra does: help and completion. Its output is written at
@@ -86,6 +121,13 @@ func (p *program) report(err error, dialing bool, o *options) int {
 	if err == nil {
 		return 0
 	}
+	var said *toldError
+	if errors.As(err, &said) {
+		if o != nil && o.status {
+			return said.exit
+		}
+		return exitFailure
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		writeUsage(p.stderr, p.name, usage)
@@ -104,9 +146,7 @@ func (p *program) runCommand(o *options) int {
 	if err := o.complete(); err != nil {
 		return p.report(err, true, o)
 	}
-	// The reference wants both or none even where there is no TLS to use them.
-	if (o.keyFile == "") != (o.certFile == "") {
-		fmt.Fprintf(p.stderr, "%s: a client key (-K, CTRL_KEY_FILE) and a client certificate (-C, CTRL_CERT_FILE) must be given together\n", p.name)
+	if !p.pairs(o) {
 		return exitFailure
 	}
 	job, err := p.prepare(o)
@@ -114,45 +154,10 @@ func (p *program) runCommand(o *options) int {
 		return p.report(err, true, o)
 	}
 	defer job.discard()
-
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	caught := make(chan os.Signal, 1)
-	for _, sig := range stopSignals {
-		if !signal.Ignored(sig) { // as under nohup
-			signal.Notify(caught, sig)
-		}
-	}
-	defer signal.Stop(caught)
-	type outcome struct {
-		err     error
-		dialing bool
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		dialing, err := job.run(ctx)
-		done <- outcome{err, dialing}
-	}()
-	select {
-	case r := <-done:
-		return p.report(r.err, r.dialing, o)
-	case sig := <-caught:
-		cancel()
-		select {
-		case r := <-done:
-			if r.err == nil {
-				return 0 // done before the signal came
-			}
-			if !r.dialing {
-				p.report(r.err, false, o)
-			}
-			job.discard()
-		case <-caught: // somebody is impatient
-		case <-time.After(time.Second): // standard output, say, takes nothing any more
-		}
-		dieOf(sig)
-		return exitFailure
-	}
+	return p.supervise(o, task{
+		run:     func(ctx context.Context, _ <-chan struct{}) (bool, error) { return job.run(ctx) },
+		discard: job.discard,
+	})
 }
 
 // A job is a command that is ready to be sent: what can be wrong on this side
@@ -184,19 +189,8 @@ func (p *program) prepare(o *options) (*job, error) {
 		}
 		return nil, usage
 	}
-	j.dialer = ctrl.Dialer{User: o.user, ClearText: o.clearText, Timeout: o.timeout}
-	if o.tls != tlsNone {
-		j.dialer.TLS = ctrl.TLSUpgrade
-		if o.tls == tlsNative {
-			j.dialer.TLS = ctrl.TLSNative
-		}
-		var err error
-		if j.dialer.TLSConfig, err = tlsConfig(o); err != nil {
-			return nil, err
-		}
-	}
 	var err error
-	if j.dialer.Password, err = p.readPassword(o); err != nil {
+	if j.dialer, err = p.dialer(o); err != nil {
 		return nil, err
 	}
 	switch {
@@ -221,26 +215,27 @@ func (j *job) discard() {
 // run connects, sends the command and deals with the reply. dialing reports
 // that it got no further than the login.
 func (j *job) run(ctx context.Context) (dialing bool, err error) {
-	client, err := j.dialer.Dial(ctx, j.o.server.String())
-	var arg *ctrl.ArgError
-	switch {
-	case errors.As(err, &arg):
-		return true, usagef("the user name or the password cannot be sent: %v", err)
-	case err != nil:
+	client, err := j.p.connect(ctx, j.o, j.dialer)
+	if err != nil {
 		return true, err
 	}
 	defer client.Close()
 	err = j.exchange(ctx, client)
 	var refused *ctrl.Error
-	if errors.As(err, &refused) && j.o.tolerated(refused.Code) {
+	if errors.As(err, &refused) && j.o.tolerated(j.o.words, refused.Code) {
 		err = nil
 	}
 	if err == nil || refused != nil {
-		stop := time.AfterFunc(min(quitWait, j.o.timeout), func() { client.Close() })
-		client.Quit() // what it answers changes nothing any more
-		stop.Stop()
+		goodbye(client, j.o)
 	}
 	return false, err
+}
+
+// goodbye ends a session. What the server answers changes nothing any more.
+func goodbye(client *ctrl.Client, o *options) {
+	stop := time.AfterFunc(min(quitWait, o.timeout), func() { client.Close() })
+	client.Quit()
+	stop.Stop()
 }
 
 func (j *job) exchange(ctx context.Context, client *ctrl.Client) error {

@@ -58,12 +58,19 @@ var sameMissing = map[string][]ctrl.Code{
 	"poplnkdel":      {ctrl.CodeNoLink, ctrl.CodeNoUser, ctrl.CodeNoRecord},
 }
 
-// tolerated reports whether --exists-ok or --missing-ok make a success of a refusal.
-func (o *options) tolerated(code ctrl.Code) bool {
-	command := strings.ToLower(o.words[0])
-	if command == "try" && len(o.words) > 1 {
-		command = strings.ToLower(o.words[1])
-	}
+// tolerated reports whether --exists-ok or --missing-ok make a success of the
+// refusal of a command.
+func (o *options) tolerated(words []string, code ctrl.Code) bool {
+	command := commandOf(words)
 	return o.existsOK && slices.Contains(sameExists[command], code) ||
 		o.missingOK && slices.Contains(sameMissing[command], code)
+}
+
+// commandOf returns the name of the command that words run or try.
+func commandOf(words []string) string {
+	command := strings.ToLower(words[0])
+	if command == "try" && len(words) > 1 {
+		command = strings.ToLower(words[1])
+	}
+	return command
 }
