@@ -47,6 +47,7 @@ func schemas() map[string]*tabfile.Schema {
 		DomainsTab:              domainSchema(),
 		ExtAliasesTab:           extAliasSchema(),
 		LinksTab:                linkSchema(),
+		RightsTab:               rightsSchema(),
 		ServerTab:               variableSchema(2, 1<<30),
 		UserDefTab:              variableSchema(2, 2),
 		UsersTab:                userSchema(),

@@ -11,6 +11,7 @@ import (
 type Tables struct {
 	table func(name string) *tabfile.View
 	file  func(name string, schema *tabfile.Schema) (*tabfile.View, error)
+	owns  func(domain string) bool // nil: no limit; see Within
 }
 
 // Exists reports whether a table of MailRoot itself has its file. One that

@@ -131,10 +131,10 @@ func (t Tables) User(domain, name string) (User, bool) {
 // Login returns the user that somebody is who gives this name: of the domain,
 // or of the one that the domain is an alias of. Aliases do not count.
 func (t Tables) Login(domain, name string) (User, bool) {
-	if u, ok := t.User(domain, name); ok {
+	if u, ok := t.User(domain, name); ok && t.inside(u.Domain) {
 		return u, true
 	}
-	if a, ok := t.AliasDomain(domain); ok {
+	if a, ok := t.AliasDomain(domain); ok && t.inside(a.Real) {
 		return t.User(a.Real, name)
 	}
 	return User{}, false
@@ -154,13 +154,16 @@ func (t Tables) Resolve(domain, name string) (User, bool) {
 }
 
 func (t Tables) resolve(domain, name string) (User, bool) {
-	if u, ok := t.User(domain, name); ok {
-		return u, true
+	u, ok := t.User(domain, name)
+	if !ok {
+		if a, isAlias := t.MatchAlias(domain, name); isAlias {
+			u, ok = t.User(a.TargetOf(domain))
+		}
 	}
-	if a, ok := t.MatchAlias(domain, name); ok {
-		return t.User(a.TargetOf(domain))
+	if !ok || !t.inside(u.Domain) {
+		return User{}, false
 	}
-	return User{}, false
+	return u, true
 }
 
 // NextID returns the number of the next new account: one more than the
