@@ -162,6 +162,8 @@ func (s *Store) checkpoint() error {
 			maps.Copy(s.touched, job.touched)
 			s.removing.addAll(s.removed)
 			s.removed, s.removing = s.removing, newPathSet()
+			s.settling.addAll(s.steps)
+			s.steps, s.settling = s.settling, newPathSet()
 		}))
 	}
 	for _, number := range job.older {
@@ -170,7 +172,7 @@ func (s *Store) checkpoint() error {
 		}
 	}
 	return s.step(func() {
-		s.removing = newPathSet()
+		s.removing, s.settling = newPathSet(), newPathSet()
 		s.evict()
 	})
 }
@@ -233,6 +235,7 @@ func (s *Store) rotate() (*checkpointJob, error) {
 	job.touched = s.touched
 	s.older, s.touched = nil, make(map[string]bool)
 	s.removing, s.removed = s.removed, newPathSet()
+	s.settling, s.steps = s.steps, newPathSet()
 	return job, old.f.Close()
 }
 

@@ -160,6 +160,7 @@ func (s *Store) run(all []*request) *batch {
 		}
 		r.err = err
 		b.requests = append(b.requests, r)
+		tx.settleMoves()
 		if err == nil && !r.try && len(tx.ops) > 0 {
 			tx.settle()
 			s.accept(b, tx)
@@ -195,8 +196,11 @@ func (s *Store) accept(b *batch, tx *Tx) {
 		tt.t.working, tt.t.gone = tt.View.c, false
 	}
 	for i := range tx.ops {
-		if !tx.ops[i].changesRow() {
-			b.pending.add(tx.ops[i].path)
+		if o := &tx.ops[i]; !o.changesRow() {
+			b.pending.add(o.path)
+			if o.kind == opMoveTree {
+				b.pending.add(o.text)
+			}
 		}
 	}
 	s.lsn++

@@ -121,6 +121,60 @@ func stepVariable(user, name string) workStep {
 	}
 }
 
+// stepRename gives a user another name, with rows in the folder changed before
+// and after it moves.
+func stepRename(from, to string, id int) workStep {
+	return workStep{
+		f: func(tx *Tx) error {
+			if err := stepVariable(from, "before").f(tx); err != nil {
+				return err
+			}
+			if err := tx.MoveTree(userPath(from), userPath(to)); err != nil {
+				return err
+			}
+			users := tx.Table("users.tab")
+			r, ok := users.First("user", "a.org\t"+from)
+			if !ok {
+				return fmt.Errorf("no user %s", from)
+			}
+			if err := users.Replace(r, "a.org", to, fmt.Sprint(id)); err != nil {
+				return err
+			}
+			return stepVariable(to, "after").f(tx)
+		},
+		model: func(w *world) {
+			stepVariable(from, "before").model(w)
+			w.trees[to] = w.trees[from]
+			delete(w.trees, from)
+			for i := range w.users {
+				if strings.Contains(w.users[i], `"`+from+`"`) {
+					w.users[i] = row("a.org", to, fmt.Sprint(id))
+				}
+			}
+			stepVariable(to, "after").model(w)
+		},
+	}
+}
+
+// stepAll is several steps in one transaction.
+func stepAll(steps ...workStep) workStep {
+	return workStep{
+		f: func(tx *Tx) error {
+			for _, step := range steps {
+				if err := step.f(tx); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		model: func(w *world) {
+			for _, step := range steps {
+				step.model(w)
+			}
+		},
+	}
+}
+
 // stepMany is several changes that build on each other, with one that is taken
 // back in between.
 func stepMany(user string, id int) workStep {
@@ -215,6 +269,13 @@ func workload() []workStep {
 		stepAdd("eve", 9), stepVariable("eve", "z"), stepRenumber("bob", 10), stepRelay("10.1.1.3"),
 		stepAbove("10.1.1.1", "10.1.1.0", "eve", "last", 22),
 		stepMany("joe", 11), stepVariable("joe", "w"),
+		// Folders that move: changed before and after, made in the same transaction,
+		// made again at the old place, moved on, removed at the new one.
+		stepCheckpoint,
+		stepRename("joe", "jim", 12), stepVariable("jim", "v"), stepRename("eve", "eva", 13), stepAdd("eve", 14),
+		stepDelete("eva"), stepRename("jim", "tim", 15), stepDelete("tim"), stepRename("eve", "tim", 16),
+		stepAll(stepAdd("sue", 17), stepRename("sue", "zoe", 18), stepRename("zoe", "liz", 19)),
+		stepAll(stepRename("bob", "rob", 20), stepDelete("rob")), stepVariable("liz", "u"),
 	}
 }
 

@@ -15,3 +15,5 @@ func (osFS) Writable(dir string) error {
 func keepOwner(*os.File, fs.FileInfo) {}
 
 func inode(fs.FileInfo) uint64 { return 0 }
+
+func device(fs.FileInfo) uint64 { return 0 }

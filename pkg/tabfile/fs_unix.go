@@ -34,3 +34,11 @@ func inode(info fs.FileInfo) uint64 {
 	}
 	return 0
 }
+
+// device tells file systems apart.
+func device(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Dev)
+	}
+	return 0
+}

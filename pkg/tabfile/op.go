@@ -12,7 +12,7 @@ type op struct {
 	kind opKind
 	path string // slash-separated, relative to the root
 
-	text string // opAppend, opReplace, opInsert: the new row, without its line end
+	text string // opAppend, opReplace, opInsert: the new row, without its line end; opMoveTree: the new path
 	old  string // opDelete, opReplace: the row that goes; opInsert: the row below
 	nth  uint64 // how many rows equal to old stand before it
 
@@ -33,15 +33,16 @@ type opKind byte
 
 // The numbers stand in journals: they are never given another meaning.
 const (
-	opAppend     opKind = 1 // a row at the end of a table
-	opDelete     opKind = 2 // a row less
-	opReplace    opKind = 3 // a row in the place of another
-	opMakeTree   opKind = 4 // a new folder with what is in it
-	opRemoveTree opKind = 5 // a folder less, with all that is in it
-	opWrite      opKind = 6 // a whole file; without exists, a file less
-	opBase       opKind = 7 // what a table's file held before the steps that follow
-	opImage      opKind = 8 // a table's file as it is about to be rewritten
-	opInsert     opKind = 9 // a row above another
+	opAppend     opKind = 1  // a row at the end of a table
+	opDelete     opKind = 2  // a row less
+	opReplace    opKind = 3  // a row in the place of another
+	opMakeTree   opKind = 4  // a new folder with what is in it
+	opRemoveTree opKind = 5  // a folder less, with all that is in it
+	opWrite      opKind = 6  // a whole file; without exists, a file less
+	opBase       opKind = 7  // what a table's file held before the steps that follow
+	opImage      opKind = 8  // a table's file as it is about to be rewritten
+	opInsert     opKind = 9  // a row above another
+	opMoveTree   opKind = 10 // a folder gets another name, with all that is in it
 )
 
 // changesRow reports whether the op is a change of one row.
@@ -88,6 +89,8 @@ func (o *op) appendTo(b []byte) []byte {
 			b = appendString(b, f.data)
 		}
 	case opRemoveTree:
+	case opMoveTree:
+		b = appendString(b, o.text)
 	case opWrite:
 		b = appendBool(b, o.exists)
 		b = appendString(b, o.data)
@@ -191,6 +194,8 @@ func (d *decoder) op() op {
 			o.files = append(o.files, file{d.string(), d.string()})
 		}
 	case opRemoveTree:
+	case opMoveTree:
+		o.text = d.string()
 	case opWrite:
 		o.exists, o.data, o.sum = d.bool(), d.string(), d.sum()
 	case opBase:

@@ -39,3 +39,6 @@ func (p *pathSet) covers(name string) bool {
 	}
 	return false
 }
+
+// near reports whether name, a folder above it, or something in it is in the set.
+func (p *pathSet) near(name string) bool { return p.covers(name) || p.parents[name] }

@@ -174,6 +174,8 @@ func (p *plan) op(o *op) error {
 		return p.makeTree(o)
 	case opRemoveTree:
 		p.removeTree(o)
+	case opMoveTree:
+		p.moveTree(o)
 	case opWrite:
 		return p.writeFile(o)
 	default:
@@ -344,7 +346,13 @@ func (p *plan) apply() error {
 	}
 	for _, r := range p.b.records {
 		for i := range r.ops {
-			switch o := &r.ops[i]; o.kind {
+			o := &r.ops[i]
+			p.s.steps.add(o.path)
+			switch o.kind {
+			case opMoveTree:
+				p.s.steps.add(o.text)
+				p.s.removed.add(o.path)
+				p.s.rehome(o.path, o.text)
 			case opRemoveTree:
 				p.s.removed.add(o.path)
 				p.s.forget(o.path)

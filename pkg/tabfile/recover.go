@@ -51,6 +51,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.log.Info("journal found: the last stop was not clean", "steps", len(steps))
+	if steps, err = s.followMoves(steps); err != nil {
+		return err
+	}
 	files, err := s.redoTrees(steps)
 	if err != nil {
 		return err

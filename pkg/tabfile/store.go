@@ -108,6 +108,8 @@ type Store struct {
 	touched  map[string]bool // on disk, not yet synced
 	removed  *pathSet        // folders removed since the last checkpoint began
 	removing *pathSet        // folders removed before it, while it runs
+	steps    *pathSet        // what the journal has steps on since then
+	settling *pathSet        // and before it, while it runs
 }
 
 // directMax is up to how many bytes a table shows a change before it is
@@ -141,6 +143,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		touched:  make(map[string]bool),
 		removed:  newPathSet(),
 		removing: newPathSet(),
+		steps:    newPathSet(),
+		settling: newPathSet(),
 	}
 	if err := s.recover(); err != nil {
 		return nil, fmt.Errorf("recover %s: %w", s.root, err)

@@ -20,21 +20,23 @@ type Tx struct {
 	batch    *batch
 	conflict bool
 
-	// remade is set when a folder is made that was removed since the last
-	// checkpoint, after which the transaction runs again: a journal knows one
-	// fate of a folder, and what was put into the new one since must not go the
-	// way of the old one when the journal is read.
+	// remade is set when a folder is made or moved that was removed, made or moved
+	// since the last checkpoint, after which the transaction runs again: a journal
+	// knows one fate of a folder, and what was put into the new one since must not
+	// go the way of the old one when the journal is read.
 	remade bool
 
-	last map[string]int // the last of ops that made, wrote or removed a path
-	undo []func()       // takes back what Attempt has to
+	last  map[string]int // the last of ops that made, wrote or removed a path
+	moved moves
+	undo  []func() // takes back what Attempt has to
 }
 
 // errConflict is returned to the function of a transaction that runs again.
 var errConflict = errors.New("tabfile: transaction runs again")
 
 func newTx(s *Store, b *batch) *Tx {
-	return &Tx{s: s, tables: make(map[string]*TxTable), batch: b, last: make(map[string]int)}
+	return &Tx{s: s, tables: make(map[string]*TxTable), batch: b, last: make(map[string]int),
+		moved: moves{from: make(map[string]string), away: make(map[string]bool)}}
 }
 
 // Attempt runs f and returns its error, after which the changes that f made are
@@ -91,6 +93,14 @@ func (tx *Tx) Table(name string) *TxTable {
 // File returns the table in any other file. It does not exist when the file
 // does not; a file that cannot be read is an error.
 func (tx *Tx) File(name string, schema *Schema) (*TxTable, error) {
+	place, gone := tx.where(name)
+	if gone {
+		return tx.ownFile(name, schema, ownPath{known: true, removed: true})
+	}
+	return tx.fileAt(place, schema)
+}
+
+func (tx *Tx) fileAt(name string, schema *Schema) (*TxTable, error) {
 	if own := tx.own(name); own.known {
 		return tx.ownFile(name, schema, own)
 	}

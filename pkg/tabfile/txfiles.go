@@ -27,18 +27,20 @@ func (tx *Tx) meetsBelow(name string) bool {
 
 // Exists reports whether there is a file or folder of that name.
 func (tx *Tx) Exists(name string) bool {
-	_, err := tx.stat(name)
-	return err == nil
+	place, gone := tx.where(name)
+	_, err := tx.stat(place)
+	return err == nil && !gone
 }
 
 // IsDir reports whether there is a folder of that name. Symbolic links are
 // followed.
 func (tx *Tx) IsDir(name string) bool {
-	isDir, err := tx.stat(name)
-	return err == nil && isDir
+	place, gone := tx.where(name)
+	isDir, err := tx.stat(place)
+	return err == nil && isDir && !gone
 }
 
-// stat tells a folder from a file of that name.
+// stat tells a folder from a file at that place.
 func (tx *Tx) stat(name string) (isDir bool, err error) {
 	if own := tx.own(name); own.known {
 		if !own.exists {
@@ -55,6 +57,10 @@ func (tx *Tx) stat(name string) (isDir bool, err error) {
 
 // ReadFile returns what the file of that name holds.
 func (tx *Tx) ReadFile(name string) ([]byte, error) {
+	name, gone := tx.where(name)
+	if gone {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	}
 	switch own := tx.own(name); {
 	case own.known && !own.exists:
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
@@ -73,6 +79,10 @@ func (tx *Tx) ReadFile(name string) ([]byte, error) {
 // relative to it. The error wraps [fs.ErrExist] when there is something of that
 // name, and [fs.ErrNotExist] when the folder above it is not there.
 func (tx *Tx) MakeTree(name string, dirs []string, files map[string][]byte) error {
+	name, gone := tx.where(name)
+	if gone {
+		return &fs.PathError{Op: "make", Path: name, Err: fs.ErrExist} // it stands there until the transaction is over
+	}
 	own := tx.own(name)
 	if !own.known || own.removed {
 		if tx.meets(name) {
@@ -116,6 +126,10 @@ func (tx *Tx) parent(name string) error {
 // is a symbolic link the link goes and what it leads to stays. A folder that is
 // not there is no error.
 func (tx *Tx) RemoveTree(name string) error {
+	name, gone := tx.where(name)
+	if gone {
+		return nil
+	}
 	own := tx.own(name)
 	if own.known && !own.exists {
 		return nil
@@ -131,6 +145,7 @@ func (tx *Tx) RemoveTree(name string) error {
 			return err
 		}
 	}
+	tx.drop(name)
 	tx.add(op{kind: opRemoveTree, path: name})
 	return nil
 }
@@ -140,6 +155,10 @@ func (tx *Tx) RemoveTree(name string) error {
 // first: what would not load, and did not stand there before, is an [*Error].
 func (tx *Tx) WriteFile(name string, content []byte) error {
 	text := string(content)
+	name, gone := tx.where(name)
+	if gone {
+		return &fs.PathError{Op: "write", Path: name, Err: fs.ErrNotExist}
+	}
 	if err := tx.parent(name); err != nil {
 		return err
 	}
@@ -167,7 +186,7 @@ func (tx *Tx) loadInto(name, text string) error {
 	if schema == nil {
 		return nil
 	}
-	tt, err := tx.File(name, schema)
+	tt, err := tx.fileAt(name, schema)
 	if err != nil {
 		return err
 	}
@@ -188,6 +207,10 @@ func (tx *Tx) loadInto(name, text string) error {
 
 // RemoveFile removes the file of that name. One that is not there is no error.
 func (tx *Tx) RemoveFile(name string) error {
+	name, gone := tx.where(name)
+	if gone {
+		return nil
+	}
 	own := tx.own(name)
 	isDir := own.isDir
 	if !own.known {
@@ -216,7 +239,7 @@ func (tx *Tx) RemoveFile(name string) error {
 		if schema.Keep {
 			return &Error{File: name, Msg: "no row would be left"}
 		}
-		tt, err := tx.File(name, schema)
+		tt, err := tx.fileAt(name, schema)
 		if err != nil {
 			return err
 		}
