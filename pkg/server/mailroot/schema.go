@@ -52,18 +52,18 @@ func schemas() map[string]*tabfile.Schema {
 		UserDefTab:              variableSchema(2, 2),
 		UsersTab:                userSchema(),
 		CtrlMapTab:              mapSchema(),
-		"finger.ipmap.tab":      mapSchema(),
-		"pop3.ipmap.tab":        mapSchema(),
-		"smtp.ipmap.tab":        mapSchema(),
-		"smtprelay.tab":         {Columns: 1, Check: checkNetwork, CheckNew: checkNewNetwork},
-		"spammers.tab":          {Columns: 1, Check: spammer(checkNetwork), CheckNew: spammer(checkNewNetwork)},
-		"smtp.ipprop.tab":       {Columns: 1, Check: checkCIDR(0)},
-		"smtp.hnprop.tab":       {Columns: 1},
-		"spam-address.tab":      {Columns: 1},
+		FingerMapTab:            mapSchema(),
+		POP3MapTab:              mapSchema(),
+		SMTPMapTab:              mapSchema(),
+		RelayTab:                networkTable(maskSecond),
+		SpammersTab:             spammersSchema(),
+		IPPropTab:               networkTable(maskNever),
+		HNPropTab:               nameSchema(1),
+		SpamAddressTab:          nameSchema(1),
 		SMTPAuthTab:             smtpAuthSchema(),
 		"smtpextauth.tab":       {Columns: 2},
-		"smtpfwd.tab":           {Columns: 2},
-		"smtpgw.tab":            {Columns: 2},
+		ForwardsTab:             patternSchema(2),
+		GatewaysTab:             patternSchema(2),
 		"filters.in.tab":        {Columns: 5, Check: checkCIDR(2, 3)},
 		"filters.out.tab":       {Columns: 5, Check: checkCIDR(2, 3)},
 		"filters.post-rcpt.tab": {Columns: 1},
@@ -85,8 +85,8 @@ func SchemaFor(name string) *tabfile.Schema {
 		return userVarsSchema
 	case top == "domains" && base == MembersTab:
 		return membersSchema
-	case top == "domains" && base == "pop3.ipmap.tab":
-		return mapSchema()
+	case top == "domains" && base == POP3MapTab:
+		return accountMapSchema
 	case top == "domains" && base == MailProcTab, top == "custdomains", top == "cmdaliases":
 		return &tabfile.Schema{Columns: 1}
 	case dir == hooksDir+"/":
@@ -99,9 +99,10 @@ func SchemaFor(name string) *tabfile.Schema {
 
 // The schemas of tables that are loaded on demand. They are never changed.
 var (
-	userVarsSchema = variableSchema(2, 2)
-	membersSchema  = memberSchema()
-	hooksSchema    = hookSchema()
+	userVarsSchema   = variableSchema(2, 2)
+	membersSchema    = memberSchema()
+	hooksSchema      = hookSchema()
+	accountMapSchema = mapSchema()
 )
 
 // key joins the columns of a key, without regard to the case of ASCII letters.
@@ -151,17 +152,6 @@ func checkNewNetwork(f []string) error {
 	return err
 }
 
-// spammer knows that the second column of spammers.tab is a mask only where it
-// begins with a digit (docs/reference/tables.md 3.9).
-func spammer(check func([]string) error) func([]string) error {
-	return func(f []string) error {
-		if len(f) > 1 && (f[1] == "" || f[1][0] < '0' || f[1][0] > '9') {
-			return check(f[:1])
-		}
-		return check(f)
-	}
-}
-
 func checkCIDR(columns ...int) func([]string) error {
 	return func(f []string) error {
 		for _, c := range columns {
@@ -175,7 +165,7 @@ func checkCIDR(columns ...int) func([]string) error {
 
 // mapSchema is an address map: address, mask, ALLOW or DENY, precedence.
 func mapSchema() *tabfile.Schema {
-	return &tabfile.Schema{Columns: 4, Bare: 1 << 3, CheckNew: checkNewNetwork, Check: func(f []string) error {
+	return &tabfile.Schema{Columns: 4, Bare: 1 << 3, CheckNew: checkNewNetwork, Indexes: networkIndexes(maskSecond), Check: func(f []string) error {
 		if _, err := strconv.Atoi(f[3]); err != nil {
 			return fmt.Errorf("bad precedence %q", f[3])
 		}
