@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/server/check"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
 	"github.com/xmaild/xmaild/pkg/server/pidfile"
@@ -116,6 +117,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if err := s.root.Announce(strings.Fields(addrs(s.ctrlListeners) + " " + addrs(s.ctrlsListeners))...); err != nil {
 		return fmt.Errorf("lock file: %w", err)
 	}
+	s.warnSettings()
 	s.running.Go(func() { s.watch(running) })
 	s.log.Info("serving", "version", s.config.Version, "root", s.config.Root,
 		"ctrl", addrs(s.ctrlListeners), "ctrls", addrs(s.ctrlsListeners), "pid", os.Getpid())
@@ -232,7 +234,27 @@ func (s *Server) Reload(ctx context.Context) error {
 	for _, problem := range s.root.Problems() {
 		s.log.Warn("table has a problem", "problem", problem.Error())
 	}
+	s.warnSettings()
 	return nil
+}
+
+// warnSettings tells of variables and files whose names are probably mistakes.
+func (s *Server) warnSettings() {
+	findings, err := check.Settings(s.config.Root)
+	if err != nil {
+		s.log.Warn("settings cannot be checked", "err", err)
+		return
+	}
+	known := map[tabfile.Error]bool{}
+	for _, problem := range s.root.Problems() {
+		problem.Msg = "" // the store has told of it, in its own words
+		known[problem] = true
+	}
+	for _, f := range findings {
+		if !known[tabfile.Error{File: f.File, Line: f.Line}] {
+			s.log.Warn("setting has a problem", "problem", f.String())
+		}
+	}
 }
 
 // Shutdown stops the services. Sessions finish the command that runs; those that
@@ -265,6 +287,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // release gives back everything that Start took.
 func (s *Server) release() error {
+	if s.stop == nil {
+		return nil // never started
+	}
 	s.stop()
 	for _, l := range append(s.ctrlListeners, s.ctrlsListeners...) {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {

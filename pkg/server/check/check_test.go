@@ -120,6 +120,29 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+func TestSettingsAloneLeaveTheOtherTables(t *testing.T) {
+	dir := fresh(t)
+	write(t, dir, "server.tab", "\"Unheard\"|\"a\"\n\"short\"\n")
+	write(t, dir, "smtp.hnprot.tab", "")
+	write(t, dir, "aliases.tab", "\"broken\"\n")
+	found, err := Settings(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range found {
+		got = append(got, f.String())
+	}
+	want := []string{
+		"server.tab:1: unknown variable Unheard",
+		"server.tab:2: 1 fields where 2 are needed",
+		"smtp.hnprot.tab: is not read; the name of the table is smtp.hnprop.tab",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("findings (-want +got):\n%s", d)
+	}
+}
+
 func TestKeyThatOthersCanReadIsARisk(t *testing.T) {
 	dir := fresh(t)
 	if err := os.Chmod(filepath.Join(dir, "server.key"), 0o644); err != nil {
@@ -139,13 +162,13 @@ func TestReadmeListsTheVariablesOfOurs(t *testing.T) {
 	listed := map[string]bool{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Za-z-]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
 		listed[m[1]] = true
-		if _, known := serverVars[m[1]]; !known {
+		if _, known := mailroot.LookupServerVar(m[1]); !known {
 			t.Errorf("README.md has the variable %s, which is not known here", m[1])
 		}
 	}
-	for name := range serverVars {
-		if strings.HasPrefix(name, "CTRL-") && !listed[name] {
-			t.Errorf("README.md lacks the variable %s", name)
+	for _, v := range mailroot.ServerVariables() {
+		if strings.HasPrefix(v.Name, "CTRL-") && !listed[v.Name] {
+			t.Errorf("README.md lacks the variable %s", v.Name)
 		}
 	}
 }
