@@ -100,6 +100,9 @@ func (s *Service) ExtAliasAdd(ctx context.Context, local, remote string) error {
 		if err := checkAddressParts(remoteName, remoteDomain); err != nil {
 			return err
 		}
+		if err := s.checkRemote(tx.Tables, remoteDomain); err != nil {
+			return err
+		}
 		return tx.Table(mailroot.ExtAliasesTab).Append(remoteDomain, remoteName, localDomain, localName)
 	})
 }
@@ -114,11 +117,14 @@ func (s *Service) ExtAliasDel(ctx context.Context, remote string) error {
 		if err := requireTable(tx.Tables, mailroot.ExtAliasesTab, NoExtAliasesTable); err != nil {
 			return err
 		}
-		rows := rowsOf(tx.ExtAliasesNamed(domain, name), func(a mailroot.ExtAlias) tabfile.Row { return a.Row })
-		if len(rows) == 0 {
+		aliases := slices.Collect(tx.ExtAliasesNamed(domain, name))
+		if len(aliases) == 0 {
 			return refuse(NoExtAlias, "there is no external alias for %s", quote(remote))
 		}
-		return deleteRows(tx, mailroot.ExtAliasesTab, rows)
+		if err := s.checkLocal(aliases); err != nil {
+			return err
+		}
+		return deleteRows(tx, mailroot.ExtAliasesTab, rowsOf(slices.Values(aliases), func(a mailroot.ExtAlias) tabfile.Row { return a.Row }))
 	})
 }
 

@@ -31,7 +31,8 @@ func (s *Service) CtrlUserAdd(ctx context.Context, name, password string) error 
 	})
 }
 
-// CtrlUserDel removes a control account, but never the last one.
+// CtrlUserDel removes a control account with its rights, but never the last one, nor
+// the last that has all rights.
 func (s *Service) CtrlUserDel(ctx context.Context, name string) error {
 	return s.update(ctx, func(tx *mailroot.Tx) error {
 		accounts, err := requireCtrlUser(tx.Tables, name)
@@ -40,6 +41,9 @@ func (s *Service) CtrlUserDel(ctx context.Context, name string) error {
 		}
 		if tx.Table(mailroot.AccountsTab).Len() == len(accounts) {
 			return refuse(Conflict, "%s is the last control account: without it nobody could log in", quote(name))
+		}
+		if err := removeRights(tx, name); err != nil {
+			return err
 		}
 		return deleteRows(tx, mailroot.AccountsTab, rowsOf(slices.Values(accounts), func(a mailroot.Account) tabfile.Row { return a.Row }))
 	})

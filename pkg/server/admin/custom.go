@@ -132,7 +132,7 @@ func ParseMailProc(flags string) (MailProc, error) {
 // MailProcFiles opens the mail processing files of an account, its domain's
 // before its own, those that there are.
 func (s *Service) MailProcFiles(_ context.Context, domain, name, flags string) ([]io.ReadCloser, error) {
-	u, err := requireAccount(s.root.Tables, domain, name)
+	u, err := requireAccount(s.tables(), domain, name)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func userMailProc(u mailroot.User) (string, error) {
 
 // CheckSetMailProc returns why SetMailProc would refuse whatever the content.
 func (s *Service) CheckSetMailProc(_ context.Context, domain, name, flag string) error {
-	_, err := mailProcFile(s.root.Tables, domain, name, flag)
+	_, err := mailProcFile(s.tables(), domain, name, flag)
 	return err
 }
 
@@ -189,6 +189,9 @@ func (s *Service) SetMailProc(ctx context.Context, domain, name, flag string, co
 	return s.update(ctx, func(tx *mailroot.Tx) error {
 		file, err := mailProcFile(tx.Tables, domain, name, flag)
 		if err != nil {
+			return err
+		}
+		if err := s.checkMailProc(tx, file, content); err != nil {
 			return err
 		}
 		return writeFile(tx, file, content)

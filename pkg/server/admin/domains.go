@@ -42,14 +42,10 @@ func (s *Service) DomainAdd(ctx context.Context, domain string) error {
 func (s *Service) DomainDel(ctx context.Context, domain string) error {
 	domain = tabfile.Fold(domain)
 	remove := func(tx *mailroot.Tx) error { return s.removeDomain(tx, domain) }
-	if s.hook(domain, "domaindrop") != nil {
-		// The program wants to see the folder, so it runs before the change.
-		if err := s.check(ctx, remove); err != nil {
-			return err
-		}
-		s.runHook(ctx, "domaindrop", domain, map[string]string{"DOMAIN": domain})
+	if s.hook(domain, "domaindrop") == nil {
+		return s.update(ctx, remove)
 	}
-	return s.update(ctx, remove)
+	return s.removeWithHook(ctx, remove, hookCall{"domaindrop", domain, map[string]string{"DOMAIN": domain}})
 }
 
 func (s *Service) removeDomain(tx *mailroot.Tx, domain string) error {

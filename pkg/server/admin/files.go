@@ -82,13 +82,9 @@ func cause(err error) error {
 	return err
 }
 
-// RightSecrets is the right of an administrator to read keys and passwords
-// where CompatLevel is 1 or more.
-const RightSecrets = "secrets"
-
 // File opens a file below MailRoot. Tables have every acknowledged change. Of a
 // folder nothing is read. rights are those of the administrator who asks.
-func (s *Service) File(_ context.Context, name string, rights ...string) (io.ReadCloser, error) {
+func (s *Service) File(_ context.Context, name string, rights mailroot.Rights) (io.ReadCloser, error) {
 	clean, err := openPath(name)
 	if err != nil {
 		return nil, err
@@ -103,8 +99,8 @@ func (s *Service) File(_ context.Context, name string, rights ...string) (io.Rea
 	if info != nil && info.IsDir() {
 		return io.NopCloser(bytes.NewReader(nil)), nil
 	}
-	if isSecret(clean) && s.root.Vars().CompatLevel() >= 1 && !slices.Contains(rights, RightSecrets) {
-		return nil, refuse(Forbidden, "%s holds secrets; reading it needs the right %q in %s", clean, RightSecrets, mailroot.AccountsTab)
+	if err := s.checkRead(clean, rights); err != nil {
+		return nil, err
 	}
 	return s.open(clean)
 }
@@ -141,7 +137,10 @@ func isSecret(name string) bool {
 
 // CheckSetFile returns why SetFile would refuse the file whatever its content.
 func (s *Service) CheckSetFile(_ context.Context, name string) error {
-	_, err := openPath(name)
+	clean, err := openPath(name)
+	if err == nil {
+		err = checkAppendOnly(clean)
+	}
 	return err
 }
 
@@ -151,6 +150,9 @@ func (s *Service) CheckSetFile(_ context.Context, name string) error {
 func (s *Service) SetFile(ctx context.Context, name string, content []byte) error {
 	clean, err := openPath(name)
 	if err != nil {
+		return err
+	}
+	if err := checkAppendOnly(clean); err != nil {
 		return err
 	}
 	if clean == "." {

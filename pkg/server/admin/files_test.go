@@ -5,11 +5,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
 )
 
-func (f *fixture) get(name string, rights ...string) (string, error) {
+func (f *fixture) get(name string, rights ...mailroot.Rights) (string, error) {
 	f.t.Helper()
-	r, err := f.File(f.t.Context(), name, rights...)
+	r, err := f.File(f.t.Context(), name, append(rights, mailroot.Rights{All: true})[0])
 	if err != nil {
 		return "", err
 	}
@@ -160,9 +162,9 @@ func TestSecretsNeedARightAtLevel1(t *testing.T) {
 	files["server.tab"] = "CompatLevel 1\n"
 	f = start(t, files)
 	for _, name := range secrets {
-		_, err := f.get(name, f.Rights("admin")...)
+		_, err := f.get(name, f.Rights("admin"))
 		f.wantKind(err, Forbidden)
-		if _, err := f.get(name, f.Rights("Keeper")...); err != nil {
+		if _, err := f.get(name, f.Rights("Keeper")); err != nil {
 			t.Errorf("level 1, with the right: %s: %v", name, err)
 		}
 	}

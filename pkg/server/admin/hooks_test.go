@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -115,4 +116,41 @@ func TestHangingHookIsKilledAndHoldsNobodyUp(t *testing.T) {
 	if !strings.Contains(f.log.String(), "it took too long") {
 		t.Errorf("the log does not say that the hook was killed:\n%s", f.log.String())
 	}
+}
+
+func TestHooksOfABatch(t *testing.T) {
+	f := start(t, nil)
+	recorder(t, f)
+	ctx := t.Context()
+	f.ok(f.DomainAdd(ctx, "foo.test"))
+	f.ok(f.UserAdd(ctx, "foo.test", "bob", "old", "U"))
+	f.put("ran", "")
+	if _, err := f.batch(addUser("foo.test", "ann"), delUser("foo.test", "bob"), addUser("foo.test", "bob")); err == nil {
+		t.Error("an account came back in the transaction that removed it")
+	}
+	if got := f.read("ran"); got != "" {
+		t.Errorf("hooks of a refused batch ran: %s", got)
+	}
+	n, err := f.batch(
+		addUser("foo.test", "ann"), addUser("foo.test", "gone"), delUser("foo.test", "gone"), delUser("foo.test", "bob"),
+		addDomain("bar.test"), addUser("bar.test", "x"), delDomain("bar.test"),
+	)
+	if n != 7 || err != nil {
+		t.Fatalf("step %d: %v", n, err)
+	}
+	want := "userdel|bob@foo.test|p=old|" + f.path("domains/foo.test/bob") + "|dir\n" +
+		"useradd|ann@foo.test|p=pw|" + f.path("domains/foo.test/ann") + "|dir\n"
+	if got := f.read("ran"); got != want {
+		t.Errorf("hooks ran:\n%swant\n%s", got, want)
+	}
+	if _, err := f.Try().batchOf(ctx, delDomain("foo.test")); err != nil {
+		t.Errorf("try: %v", err)
+	}
+	if got := f.read("ran"); got != want {
+		t.Errorf("hooks of a batch that is tried ran:\n%s", got)
+	}
+}
+
+func (s *Service) batchOf(ctx context.Context, steps ...step) (int, error) {
+	return s.Batch(ctx, len(steps), func(s *Service, i int) error { return steps[i](ctx, s) })
 }

@@ -73,7 +73,7 @@ func (s *Service) MemberDel(ctx context.Context, domain, list, address string) e
 
 // Members returns the members of a mailing list in the order of its table.
 func (s *Service) Members(_ context.Context, domain, list string) (iter.Seq[mailroot.Member], error) {
-	u, err := requireAccount(s.root.Tables, domain, list)
+	u, err := requireAccount(s.tables(), domain, list)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,9 @@ type Service struct {
 	opts Options
 	log  *slog.Logger
 	try  bool
+
+	owns  func(domain string) bool // nil: no limit
+	batch *batch                   // nil: each function is a transaction of its own
 }
 
 // New returns the service of a MailRoot.
@@ -58,6 +61,25 @@ func (s *Service) Try() *Service {
 	return &t
 }
 
+// Within returns a service for an administrator who has rights to some domains
+// only: accounts of others are not found by it, also where aliases and alias
+// domains lead to them, and what reaches beyond the domains is refused
+// ([Forbidden]). That a domain which is given is one of them, the caller sees to.
+func (s *Service) Within(owns func(domain string) bool) *Service {
+	t := *s
+	t.owns = owns
+	return &t
+}
+
+// tables are those that the functions of s read: as committed, or in a batch as its
+// transaction sees them.
+func (s *Service) tables() mailroot.Tables {
+	if s.batch != nil {
+		return s.batch.tx.Tables.Within(s.owns)
+	}
+	return s.root.Tables.Within(s.owns)
+}
+
 // Root returns the MailRoot.
 func (s *Service) Root() *mailroot.Root { return s.root }
 
@@ -66,14 +88,35 @@ func (s *Service) Sync(ctx context.Context) error { return translate(s.root.Stor
 
 // update runs f as a transaction, or tries to. f may run more than once.
 func (s *Service) update(ctx context.Context, f func(*mailroot.Tx) error) error {
+	f = s.guarded(f)
+	if s.batch != nil {
+		return translate(f(s.batch.tx))
+	}
 	if s.try {
 		return translate(s.root.Try(ctx, f))
 	}
 	return translate(s.root.Update(ctx, f))
 }
 
+// guarded makes f keep what every transaction keeps.
+func (s *Service) guarded(f func(*mailroot.Tx) error) func(*mailroot.Tx) error {
+	return func(tx *mailroot.Tx) error {
+		if err := f(&mailroot.Tx{Tables: tx.Tables.Within(s.owns), Tx: tx.Tx}); err != nil {
+			return err
+		}
+		if !tx.HasFullAdministrator() && s.root.HasFullAdministrator() {
+			return refuse(Conflict, "no control account would have the rights to everything")
+		}
+		return nil
+	}
+}
+
 // check returns why f would fail.
 func (s *Service) check(ctx context.Context, f func(*mailroot.Tx) error) error {
+	f = s.guarded(f)
+	if s.batch != nil {
+		return translate(s.batch.only(f))
+	}
 	return translate(s.root.Try(ctx, f))
 }
 

@@ -24,9 +24,9 @@ type UserStat struct {
 
 // UserStat returns the state of the account that gets the mail of an address.
 func (s *Service) UserStat(ctx context.Context, domain, name string) (UserStat, error) {
-	u, ok := s.root.Resolve(domain, name)
+	u, ok := s.tables().Resolve(domain, name)
 	if !ok {
-		return UserStat{}, noUser(s.root.Tables, domain, name)
+		return UserStat{}, noUser(s.tables(), domain, name)
 	}
 	st := UserStat{Address: u.Name + "@" + u.Domain}
 	dir, err := s.mailbox(u)

@@ -145,16 +145,12 @@ func (s *Service) UserDel(ctx context.Context, domain, name string) error {
 		}
 		return s.removeUsers(tx, domain, name, users)
 	}
-	u, ok := s.root.User(domain, name)
-	if hook := s.hook(domain, "userdel"); hook != nil && ok {
-		// The program wants to see the folder, so it runs before the change.
-		if err := s.check(ctx, remove); err != nil {
-			return err
-		}
-		clear, _ := u.Password().Clear()
-		s.userHook(ctx, "userdel", u, clear)
+	u, ok := s.tables().User(domain, name)
+	if !ok || s.hook(domain, "userdel") == nil {
+		return s.update(ctx, remove)
 	}
-	return s.update(ctx, remove)
+	clear, _ := u.Password().Clear()
+	return s.removeWithHook(ctx, remove, s.userHookCall("userdel", u, clear))
 }
 
 func (s *Service) removeUsers(tx *mailroot.Tx, domain, name string, users []mailroot.User) error {
@@ -218,7 +214,7 @@ func (s *Service) UserPasswd(ctx context.Context, domain, name, password string)
 
 // UserAuth returns nil when password is the account's.
 func (s *Service) UserAuth(_ context.Context, domain, name, password string) error {
-	u, err := requireUser(s.root.Tables, domain, name)
+	u, err := requireUser(s.tables(), domain, name)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type Setting struct{ Name, Value string }
 // UserVars returns the variables of an account in the order of its table. A
 // name that stands there twice comes twice, with the value that counts.
 func (s *Service) UserVars(_ context.Context, domain, name string) (iter.Seq[Setting], error) {
-	u, err := requireAccount(s.root.Tables, domain, name)
+	u, err := requireAccount(s.tables(), domain, name)
 	if err != nil {
 		return nil, err
 	}

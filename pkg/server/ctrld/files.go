@@ -23,7 +23,7 @@ func fileList(ctx context.Context, c *call) ctrl.Reply {
 }
 
 func fileGet(ctx context.Context, c *call) ctrl.Reply {
-	f, err := c.admin.File(ctx, c.args[0], c.admin.Rights(c.user)...)
+	f, err := c.admin.File(ctx, c.args[0], c.admin.Rights(c.user))
 	if err != nil {
 		return c.answer(err)
 	}
