@@ -25,6 +25,7 @@ const (
 	BadDomain                      // not a valid domain name
 	BadMailAddress                 // a mail address with a source route
 	BadName                        // not a valid name of a user or an alias
+	BadNetwork                     // not an address, a network or a netmask
 	BadPath                        // a path that leaves its folder
 	BadSpoolFile                   // a malformed message in the queue
 	Canceled                       // the server is stopping
@@ -60,6 +61,7 @@ const (
 	NoMembersTable                 // mlusers.tab of the list is missing
 	NoMessage                      // no such message in the queue
 	NoRecord                       // no such user, in a domain; no such row
+	NoServerTable                  // server.tab is missing
 	NoUser                         // no such user, in an alias domain or in UserDel
 	NoUsersTable                   // mailusers.tab is missing
 	NoVariable                     // no such variable of the server
