@@ -155,11 +155,11 @@ func (b *batch) run(ctx context.Context, client *ctrl.Client, stopping <-chan st
 			l := b.lines[b.next]
 			b.next++
 			if l.err != nil {
-				b.fail(l, exitUsage, l.err.Error())
+				b.fail(l, exitFailure, l.err.Error())
 				continue
 			}
 			if err := pipe.Send(l.args...); err != nil {
-				b.fail(l, exitUsage, err.Error())
+				b.fail(l, exitFailure, err.Error())
 				continue
 			}
 			b.sent = append(b.sent, l)

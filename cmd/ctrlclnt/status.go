@@ -43,6 +43,16 @@ var sameExists = map[string][]ctrl.Code{
 	"domainadd":      {ctrl.CodeDomainExists, ctrl.CodeExists},
 	"aliasdomainadd": {ctrl.CodeAliasDomExists},
 	"poplnkadd":      {ctrl.CodeLinkExists},
+	"relayadd":       {ctrl.CodeExists},
+	"spammeradd":     {ctrl.CodeExists},
+	"spamaddradd":    {ctrl.CodeExists},
+	"ipmapadd":       {ctrl.CodeExists},
+	"ippropadd":      {ctrl.CodeExists},
+	"hnpropadd":      {ctrl.CodeExists},
+	"smtpauthadd":    {ctrl.CodeExists},
+	"ctrluseradd":    {ctrl.CodeExists},
+	"smtpgwadd":      {ctrl.CodeExists},
+	"smtpfwdadd":     {ctrl.CodeExists},
 }
 
 // sameMissing has, for each command that removes, the codes by which the
@@ -56,6 +66,16 @@ var sameMissing = map[string][]ctrl.Code{
 	"domaindel":      {ctrl.CodeNoDomain},
 	"aliasdomaindel": {ctrl.CodeNoAliasDomain},
 	"poplnkdel":      {ctrl.CodeNoLink, ctrl.CodeNoUser, ctrl.CodeNoRecord},
+	"relaydel":       {ctrl.CodeNoRecord},
+	"spammerdel":     {ctrl.CodeNoRecord},
+	"spamaddrdel":    {ctrl.CodeNoRecord},
+	"ipmapdel":       {ctrl.CodeNoRecord},
+	"ippropdel":      {ctrl.CodeNoRecord},
+	"hnpropdel":      {ctrl.CodeNoRecord},
+	"smtpauthdel":    {ctrl.CodeNoRecord},
+	"ctrluserdel":    {ctrl.CodeNoRecord},
+	"smtpgwdel":      {ctrl.CodeNoRecord},
+	"smtpfwddel":     {ctrl.CodeNoRecord},
 }
 
 // tolerated reports whether --exists-ok or --missing-ok make a success of the
