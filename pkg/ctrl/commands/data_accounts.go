@@ -2,6 +2,8 @@ package commands
 
 import "github.com/xmaild/xmaild/pkg/ctrl"
 
+const svarColumns = "name type default value set applies"
+
 // accountTable has the commands on accounts of every kind that the reference
 // does not have.
 var accountTable = []entry{
@@ -30,4 +32,14 @@ var accountTable = []entry{
 		"Gives an account for the control port a new password."},
 	{"ctrluserlist", "[name-pattern]", "list ours", "name", nil,
 		"Lists the accounts for the control port."},
+
+	// Variables of the server.
+	{"svarset", "(name value)...", "changes ours", "",
+		codes{ctrl.CodeNoProfile, ctrl.CodeNoVariable, ctrl.CodeInvalid},
+		"Sets variables of the server, in server.tab, all of them or none. A name that the server does not know and a value that is not of the type of its variable are refused. The value .|rm removes a variable; one that is not there may be removed."},
+	{"svarget", "name", "list ours", svarColumns,
+		codes{ctrl.CodeNoVariable},
+		"Shows one variable of the server, as svarlist does."},
+	{"svarlist", "[name-pattern]", "list ours", svarColumns, nil,
+		"Lists the variables of the server: type, what its absence means, its value, whether it is set at all (yes or no), and whether a change applies now or at a restart. A variable in server.tab that the server does not know is of the type unknown, and applies never."},
 }

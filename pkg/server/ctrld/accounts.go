@@ -2,8 +2,10 @@ package ctrld
 
 import (
 	"context"
+	"slices"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/server/admin"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 )
 
@@ -38,4 +40,38 @@ var accountCommands = map[string]command{
 	"ctrluserlist": func(_ context.Context, c *call) ctrl.Reply {
 		return list(c.admin.CtrlUsers(c.arg(0, "*")), func(a mailroot.Account) []string { return []string{a.Name} })
 	},
+	"svarset": serverVarsSet,
+	"svarget": func(_ context.Context, c *call) ctrl.Reply {
+		v, err := c.admin.ServerVar(c.args[0])
+		if err != nil {
+			return c.answer(err)
+		}
+		return list(slices.Values([]admin.ServerVar{v}), serverVarRow)
+	},
+	"svarlist": func(_ context.Context, c *call) ctrl.Reply {
+		return list(slices.Values(c.admin.ServerVars(c.arg(0, "*"))), serverVarRow)
+	},
+}
+
+func serverVarsSet(ctx context.Context, c *call) ctrl.Reply {
+	var settings []admin.Setting
+	for i := 0; i+1 < len(c.args); i += 2 {
+		settings = append(settings, admin.Setting{Name: c.args[i], Value: c.args[i+1]})
+	}
+	return c.answer(c.admin.SetServerVars(ctx, settings...))
+}
+
+// serverVarRow says of a variable that nobody knows that it has no effect.
+func serverVarRow(v admin.ServerVar) []string {
+	kind, set, applies := string(v.Type), "no", "now"
+	if v.Set {
+		set = "yes"
+	}
+	if v.Restart {
+		applies = "restart"
+	}
+	if !v.Known {
+		kind, applies = "unknown", "never"
+	}
+	return []string{v.Name, kind, v.Default, v.Value, set, applies}
 }
