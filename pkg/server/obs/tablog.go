@@ -43,8 +43,9 @@ type Options struct {
 // DIR/NAME-YYYYMMDDHHMM, where the digits are the local time at which its period
 // began. Lines are appended, each by one write. It is safe for concurrent use.
 type TabLog struct {
-	name string
-	o    Options
+	name  string
+	o     Options
+	stamp func(now time.Time) string // what files are named by
 
 	mu      sync.Mutex
 	closed  bool
@@ -70,17 +71,19 @@ func NewTabLog(name string, o Options) *TabLog {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &TabLog{name: name, o: o}
+	return &TabLog{name: name, o: o, stamp: func(now time.Time) string { return periodStamp(now, o.Rotation) }}
 }
 
 // Write appends a line of fields. What it cannot write it counts and reports to
 // Options.Log, once until lines go through again; the error is for callers that
 // care.
-func (l *TabLog) Write(fields ...string) error {
+func (l *TabLog) Write(fields ...string) error { return l.writeAt(l.o.Clock(), fields) }
+
+func (l *TabLog) writeAt(now time.Time, fields []string) error {
 	line := appendLine(nil, fields)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err := l.write(line, l.o.Clock())
+	err := l.write(line, now)
 	switch {
 	case err != nil:
 		if l.lost == 0 {
@@ -110,7 +113,7 @@ func (l *TabLog) write(line []byte, now time.Time) error {
 
 // open makes l.file the file of the period of now.
 func (l *TabLog) open(now time.Time) error {
-	path := filepath.Join(l.o.Dir, l.name+"-"+periodStamp(now, l.o.Rotation))
+	path := filepath.Join(l.o.Dir, l.name+"-"+l.stamp(now))
 	if l.file != nil && path == l.path && l.stillThere(now) {
 		return nil
 	}
