@@ -24,7 +24,7 @@ const (
 // An Arg is an argument of a command.
 type Arg struct {
 	Name     string   // as in "remote-host"
-	Optional bool     // may be left out, with all after it
+	Optional bool     // may be left out, with those after it that may be
 	Repeat   bool     // it and the others that repeat may come again, in turn
 	Secret   bool     // never to be logged or shown
 	Values   []string // the values it may have, where they are few and fixed; its own name alone makes it a [Arg.Keyword]

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -9,6 +10,7 @@ import (
 //
 //	domain user            both must be there
 //	domain [user [host]]   user may be left out, and so may host
+//	address [mask] rest    mask may be left out, rest may not
 //	pattern...             once or more often
 //	[pattern...]           any number of times
 //	domain (name value)... pairs, at least one
@@ -38,6 +40,10 @@ func formatArgs(args []Arg) string {
 		if last {
 			b.WriteString("...")
 		}
+		if i+1 < len(args) && !args[i+1].Optional {
+			b.WriteString(strings.Repeat("]", open))
+			open = 0
+		}
 	}
 	b.WriteString(strings.Repeat("]", open))
 	return b.String()
@@ -46,13 +52,16 @@ func formatArgs(args []Arg) string {
 // parseArgs returns the arguments of a grammar, and how many there are at least
 // and at most (-1: any number).
 func parseArgs(grammar string) (args []Arg, least, most int, err error) {
-	optional, group := false, 0
+	open, group := 0, 0
 	for word := range strings.FieldsSeq(grammar) {
 		a := Arg{}
-		word = strings.TrimRight(word, "]")
 		if rest, ok := strings.CutPrefix(word, "["); ok {
-			word, optional, a.Optional = rest, true, true
+			word, a.Optional = rest, true
+			open++
 		}
+		optional := open > 0
+		inner := strings.TrimRight(word, "]")
+		word, open = inner, open-(len(word)-len(inner))
 		if rest, ok := strings.CutPrefix(word, "("); ok {
 			word, group = rest, len(args)+1
 		}
@@ -73,7 +82,7 @@ func parseArgs(grammar string) (args []Arg, least, most int, err error) {
 			}
 		}
 	}
-	if len(args) > 0 && args[len(args)-1].Repeat {
+	if slices.ContainsFunc(args, func(a Arg) bool { return a.Repeat }) {
 		most = -1
 	}
 	return args, least, most, nil

@@ -27,11 +27,12 @@ var values = map[string][]string{
 	"usersetmproc which":  {"U", "D"},
 	"poplnkenable enable": {"1", "0"},
 	"mluseradd perms":     {"R", "W", "RW", "RA", "RWA"},
+	"ipmapadd permission": {"ALLOW", "DENY"},
 	"poplnkadd authtype":  {"CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S"},
 }
 
 // tables are the parts of the table, a file each.
-var tables = [][]entry{table, accountTable}
+var tables = [][]entry{table, accountTable, securityTable}
 
 // build returns the commands of the tables. It panics where the table is wrong, which
 // the tests would find.

@@ -6,23 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/xmaild/xmaild/pkg/server/access"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
-// properties are the variables of smtp.ipprop.tab and smtp.hnprop.tab: those of
-// the reference (docs/reference/tables.md 3.10), then ours: Relay=1 lets a client
-// relay, Deny=1 refuses it.
-var properties = []string{
-	"WhiteList", "NoAuth", "SenderDomainCheck", "EaseTLS", "EnableVRFY", "EnableETRN",
-	propRelay, propDeny,
-}
-
-const (
-	propRelay     = "Relay"
-	propDeny      = "Deny"
-	propWhiteList = "WhiteList"
-)
+// properties are the variables of smtp.ipprop.tab and smtp.hnprop.tab.
+var properties = access.PropertyNames()
 
 // checkProperties refuses variables and values that are not known.
 func checkProperties(props []string) error {
@@ -45,18 +35,6 @@ func checkProperties(props []string) error {
 	return nil
 }
 
-// hasProperty reports whether a row sets a property: by its name alone, or by a
-// value other than 0.
-func hasProperty(props []string, name string) bool {
-	for _, p := range props {
-		key, value, set := strings.Cut(p, "=")
-		if key == name {
-			return !set || mailroot.Atoi(value) != 0
-		}
-	}
-	return false
-}
-
 // IPPropAdd gives the clients of a network properties. The row gets above the
 // one of the number before, which counts from 1, or to the end. What lets
 // everybody relay needs force.
@@ -77,7 +55,7 @@ func (s *Service) IPPropAdd(ctx context.Context, a Address, props []string, befo
 		if err := checkProperties(props); err != nil {
 			return err
 		}
-		if isEverybody(rule) && hasProperty(props, propRelay) && !force {
+		if isEverybody(rule) && access.Properties(props).Has(access.Relay) && !force {
 			return refuse(Invalid, "%s with Relay=1 lets everybody in the world relay; if that is meant, add the word force", a)
 		}
 		p, err := placeIn(tx, mailroot.IPPropTab, before)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
@@ -34,6 +35,7 @@ type call struct {
 	*Handler
 	admin  *admin.Service // changes nothing where the command is tried
 	user   string         // the administrator
+	remote netip.Addr     // from where
 	args   []string
 	trying bool
 }
@@ -53,7 +55,7 @@ type command func(ctx context.Context, c *call) ctrl.Reply
 // groups are the commands, a file each, but for those that run others.
 var groups = []map[string]command{
 	userCommands, domainCommands, aliasCommands, listCommands, linkCommands, fileCommands, queueCommands,
-	accountCommands,
+	accountCommands, securityCommands,
 }
 
 // table has the commands by their names; "quit" is answered by the connection.
@@ -107,7 +109,7 @@ func help(_ context.Context, c *call) ctrl.Reply {
 
 // ServeCtrl answers one command.
 func (h *Handler) ServeCtrl(ctx context.Context, req *ctrl.Request) ctrl.Reply {
-	return h.serve(ctx, &call{Handler: h, admin: h.admin, user: req.Session.User, args: req.Args}, req.Command)
+	return h.serve(ctx, &call{Handler: h, admin: h.admin, user: req.Session.User, remote: req.Session.RemoteAddr.Addr(), args: req.Args}, req.Command)
 }
 
 func (h *Handler) serve(ctx context.Context, c *call, name string) ctrl.Reply {
@@ -148,7 +150,7 @@ func (c *call) refusal(err error) *ctrl.Error {
 
 // tried answers "try COMMAND…": what the command would be refused for, or OK.
 func tried(ctx context.Context, c *call) ctrl.Reply {
-	t := &call{Handler: c.Handler, admin: c.admin.Try(), user: c.user, args: slices.Clone(c.args[1:]), trying: true}
+	t := &call{Handler: c.Handler, admin: c.admin.Try(), user: c.user, remote: c.remote, args: slices.Clone(c.args[1:]), trying: true}
 	r := c.serve(ctx, t, c.args[0])
 	switch {
 	case r.Code() != ctrl.CodeOK:
