@@ -41,9 +41,11 @@ func (s *Server) startCtrl(ctx, running context.Context) (err error) {
 			Rotation: s.config.LogRotation, Log: s.log, Clock: s.config.Clock,
 		})
 	}
+	s.audit = obs.NewAudit(obs.Options{Dir: s.path("logs"), Log: s.log, Clock: s.config.Clock})
+	handler := s.newHandler()
 	s.warnRisks(vars)
 	s.ctrl = &ctrl.Server{
-		Handler:       s.newHandler(),
+		Handler:       handler,
 		Authenticator: ctrl.AuthenticatorFunc(s.authenticate),
 		Allow:         s.allowCtrl,
 		TLSConfig:     s.tlsConfig,
@@ -52,9 +54,12 @@ func (s *Server) startCtrl(ctx, running context.Context) (err error) {
 		Product:       "xmaild " + s.config.Version,
 		Limits:        s.ctrlLimits(vars),
 		LoginLog:      s.logLogin,
-		CommandLog:    s.logCommand,
-		Log:           s.log,
-		Clock:         s.config.Clock,
+		CommandLog: func(e ctrl.CommandEvent) {
+			handler.Record(e)
+			s.logCommand(e)
+		},
+		Log:   s.log,
+		Clock: s.config.Clock,
 	}
 	for _, l := range s.ctrlListeners {
 		s.serve(running, l, s.ctrl.Serve)

@@ -38,6 +38,7 @@ type Server struct {
 	certs   *certificates
 	ctrl    *ctrl.Server
 	ctrlLog *obs.CtrlLog // nil: none
+	audit   *obs.Audit
 	ipmap   ipmapCache
 	pid     *pidfile.File // nil: none
 
@@ -226,6 +227,7 @@ func (s *Server) Reload(ctx context.Context) error {
 	if s.ctrlLog != nil {
 		s.ctrlLog.Reopen()
 	}
+	s.audit.Reopen()
 	if err != nil {
 		s.log.Error("reload failed", "err", err)
 		return fmt.Errorf("reload: %w", err)
@@ -300,6 +302,9 @@ func (s *Server) release() error {
 	var errs []error
 	if s.ctrlLog != nil {
 		errs = append(errs, s.ctrlLog.Close())
+	}
+	if s.audit != nil {
+		errs = append(errs, s.audit.Close())
 	}
 	if s.pid != nil {
 		errs = append(errs, s.pid.Remove())

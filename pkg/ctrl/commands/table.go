@@ -32,7 +32,7 @@ var values = map[string][]string{
 }
 
 // tables are the parts of the table, a file each.
-var tables = [][]entry{table, accountTable, securityTable}
+var tables = [][]entry{table, accountTable, securityTable, rightsTable}
 
 // build returns the commands of the tables. It panics where the table is wrong, which
 // the tests would find.

@@ -13,12 +13,15 @@ import (
 	"github.com/xmaild/xmaild/pkg/ctrl"
 	"github.com/xmaild/xmaild/pkg/ctrl/commands"
 	"github.com/xmaild/xmaild/pkg/server/admin"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/obs"
 )
 
 // A Handler answers control commands. It implements [ctrl.Handler].
 type Handler struct {
 	admin *admin.Service
 	log   *slog.Logger
+	audit *obs.Audit // nil: none
 }
 
 // New returns a handler of the commands on what s administers. log is told of
@@ -30,14 +33,25 @@ func New(s *admin.Service, log *slog.Logger) *Handler {
 	return &Handler{admin: s, log: log}
 }
 
+// WithAudit returns a handler that writes to a log who does what ([Handler.Record]) and
+// lists what is in it.
+func (h *Handler) WithAudit(a *obs.Audit) *Handler {
+	with := *h
+	with.audit = a
+	return &with
+}
+
 // A call is one command with the right number of arguments.
 type call struct {
 	*Handler
-	admin  *admin.Service // changes nothing where the command is tried
-	user   string         // the administrator
-	remote netip.Addr     // from where
-	args   []string
-	trying bool
+	session *ctrl.Session
+	rights  mailroot.Rights // of the administrator
+	failed  func(error)     // is told of failures that are nobody's mistake; nil logs them
+	admin   *admin.Service  // changes nothing where the command is tried
+	user    string          // the administrator
+	remote  netip.Addr      // from where
+	args    []string
+	trying  bool
 }
 
 // arg returns an argument, or a default where there are not so many.
@@ -55,7 +69,7 @@ type command func(ctx context.Context, c *call) ctrl.Reply
 // groups are the commands, a file each, but for those that run others.
 var groups = []map[string]command{
 	userCommands, domainCommands, aliasCommands, listCommands, linkCommands, fileCommands, queueCommands,
-	accountCommands, securityCommands,
+	accountCommands, securityCommands, rightsCommands,
 }
 
 // table has the commands by their names; "quit" is answered by the connection.
@@ -74,6 +88,12 @@ func table(name string) command {
 		return sync
 	case "try":
 		return tried
+	case "begin":
+		return begin
+	case "commit":
+		return commit
+	case "rollback":
+		return rollback
 	}
 	return nil
 }
@@ -109,19 +129,33 @@ func help(_ context.Context, c *call) ctrl.Reply {
 
 // ServeCtrl answers one command.
 func (h *Handler) ServeCtrl(ctx context.Context, req *ctrl.Request) ctrl.Reply {
-	return h.serve(ctx, &call{Handler: h, admin: h.admin, user: req.Session.User, remote: req.Session.RemoteAddr.Addr(), args: req.Args}, req.Command)
+	c := h.newCall(req)
+	if collecting(req.Session) != nil {
+		return h.inTransaction(ctx, c, req.Command)
+	}
+	return h.serve(ctx, c, req.Command)
 }
 
 func (h *Handler) serve(ctx context.Context, c *call, name string) ctrl.Reply {
+	return h.checked(c, name, func(known commands.Command) ctrl.Reply {
+		return c.limited(known, table(known.Name)(ctx, c))
+	})
+}
+
+// checked answers a command by what do answers, where there is one of that name, with so
+// many arguments, that the administrator may send.
+func (h *Handler) checked(c *call, name string, do func(commands.Command) ctrl.Reply) ctrl.Reply {
 	known, ok := commands.Lookup(name)
-	f := table(known.Name)
-	if !ok || f == nil {
+	if !ok || table(known.Name) == nil {
 		return ctrl.Refuse(ctrl.CodeCommand, "there is no command %.64q", name)
 	}
 	if err := known.CheckArgs(c.args); err != nil {
 		return forUpload(known, ctrl.Refuse(ctrl.CodeCommand, "%v", err))
 	}
-	return forUpload(known, f(ctx, c))
+	if refused := c.allowed(known); refused != nil {
+		return forUpload(known, refused.Reply())
+	}
+	return forUpload(known, do(known))
 }
 
 func forUpload(c commands.Command, r ctrl.Reply) ctrl.Reply {
@@ -142,7 +176,11 @@ func (c *call) answer(err error) ctrl.Reply {
 func (c *call) refusal(err error) *ctrl.Error {
 	var e *admin.Error
 	if !errors.As(err, &e) || e.Kind == admin.Internal {
-		c.log.Error("control command failed", "err", err)
+		if c.failed != nil {
+			c.failed(err)
+		} else {
+			c.log.Error("control command failed", "err", err)
+		}
 		return &ctrl.Error{Code: ctrl.CodeInternal}
 	}
 	return &ctrl.Error{Code: codeOf(e.Kind), Text: e.Text}
@@ -150,8 +188,9 @@ func (c *call) refusal(err error) *ctrl.Error {
 
 // tried answers "try COMMAND…": what the command would be refused for, or OK.
 func tried(ctx context.Context, c *call) ctrl.Reply {
-	t := &call{Handler: c.Handler, admin: c.admin.Try(), user: c.user, remote: c.remote, args: slices.Clone(c.args[1:]), trying: true}
-	r := c.serve(ctx, t, c.args[0])
+	t := *c
+	t.admin, t.args, t.trying = c.admin.Try(), slices.Clone(c.args[1:]), true
+	r := c.serve(ctx, &t, c.args[0])
 	switch {
 	case r.Code() != ctrl.CodeOK:
 		return r
