@@ -72,6 +72,14 @@ func (tx *Tx) ReadFile(name string) ([]byte, error) {
 	if tx.meets(name) {
 		return nil, errConflict
 	}
+	if tt := tx.tables[name]; tt != nil && tt.changed {
+		return []byte(tt.View.c.text()), nil
+	}
+	for _, t := range tx.batch.changed {
+		if t.name == name {
+			return []byte(t.working.text()), nil
+		}
+	}
 	return tx.s.ReadFile(name)
 }
 

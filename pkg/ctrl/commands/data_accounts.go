@@ -33,6 +33,11 @@ var accountTable = []entry{
 	{"ctrluserlist", "[name-pattern]", "list ours", "name", nil,
 		"Lists the accounts for the control port."},
 
+	// Files.
+	{"cfgfilestat", "path", "list ours", "name value",
+		codes{ctrl.CodeInvalid, ctrl.CodeOpenFile, ctrl.CodeBadPath},
+		"Shows the size of a file of MailRoot in bytes, the time of its last change on disk, and its generation: a word that is another one when the file has changed, for cfgfileset. It needs the right to read the file."},
+
 	// Variables of the server.
 	{"svarset", "(name value)...", "changes ours", "",
 		codes{ctrl.CodeNoProfile, ctrl.CodeNoVariable, ctrl.CodeInvalid},

@@ -148,6 +148,11 @@ func (s *Service) CheckSetFile(_ context.Context, name string) error {
 // file where content is empty. A table that would not load is refused, and what
 // would leave no domain, account or administrator.
 func (s *Service) SetFile(ctx context.Context, name string, content []byte) error {
+	return s.setFile(ctx, name, content, func(*mailroot.Tx, string) error { return nil })
+}
+
+// setFile is SetFile where nothing speaks against it in the transaction.
+func (s *Service) setFile(ctx context.Context, name string, content []byte, against func(tx *mailroot.Tx, name string) error) error {
 	clean, err := openPath(name)
 	if err != nil {
 		return err
@@ -161,6 +166,9 @@ func (s *Service) SetFile(ctx context.Context, name string, content []byte) erro
 	return s.update(ctx, func(tx *mailroot.Tx) error {
 		if tx.IsDir(clean) {
 			return refuse(CannotCreate, "%s is a folder", clean)
+		}
+		if err := against(tx, clean); err != nil {
+			return err
 		}
 		return writeFile(tx, clean, content)
 	})
