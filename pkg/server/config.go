@@ -47,6 +47,9 @@ type Config struct {
 
 	// Poll is how often the .shutdown file is looked for; 0: every 500 ms.
 	Poll time.Duration
+
+	// Sweep is how often rows that have expired are removed; 0: every minute.
+	Sweep time.Duration
 }
 
 // Endpoint is where a service listens.

@@ -79,6 +79,9 @@ func New(c Config) (*Server, error) {
 	if c.Poll == 0 {
 		c.Poll = 500 * time.Millisecond
 	}
+	if c.Sweep == 0 {
+		c.Sweep = time.Minute
+	}
 	if c.Version == "" {
 		c.Version = "devel"
 	}
@@ -120,6 +123,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	}
 	s.warnSettings()
 	s.running.Go(func() { s.watch(running) })
+	s.running.Go(func() { s.sweep(running) })
 	s.log.Info("serving", "version", s.config.Version, "root", s.config.Root,
 		"ctrl", addrs(s.ctrlListeners), "ctrls", addrs(s.ctrlsListeners), "pid", os.Getpid())
 	return nil

@@ -146,6 +146,10 @@ func (s *Service) SweepSpammers(ctx context.Context) (int, error) {
 	for range s.root.ExpiredSpammers(now) {
 		n := 0
 		err := s.update(ctx, func(tx *mailroot.Tx) error {
+			n = 0
+			if !tx.Tables.Exists(mailroot.SpammersTab) {
+				return nil
+			}
 			rows := slices.Collect(tx.ExpiredSpammers(now))
 			n = len(rows)
 			return deleteRows(tx, mailroot.SpammersTab, rows)

@@ -1,0 +1,51 @@
+package server_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/server"
+	"github.com/xmaild/xmaild/pkg/server/servertest"
+)
+
+func TestBansThatHaveExpiredAreSwept(t *testing.T) {
+	var now atomic.Int64
+	now.Store(1_900_000_000)
+	s := servertest.Start(t,
+		servertest.Clock(func() time.Time { return time.Unix(now.Load(), 0) }),
+		servertest.Config(func(c *server.Config) { c.Sweep = time.Millisecond }))
+	c := s.Dial(t)
+	for _, args := range [][]string{
+		{"192.0.2.1", "expires=1900000050"},
+		{"192.0.2.2", "255.255.255.255", "code=0,expires=1900000100"},
+		{"192.0.2.3", "expires=1900000200"},
+		{"192.0.2.4"},
+	} {
+		if _, err := c.Do(t.Context(), append([]string{"spammeradd"}, args...)...); err != nil {
+			t.Fatalf("spammeradd %q: %v", args, err)
+		}
+	}
+	now.Add(100)
+	// The table is small, so that the file shows each change at once.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	want := "\"192.0.2.3\"\t\"expires=1900000200\"\n\"192.0.2.4\"\n"
+	for s.Read(t, "spammers.tab") != want {
+		if ctx.Err() != nil {
+			t.Fatalf("spammers.tab holds\n%s\nwant\n%s", s.Read(t, "spammers.tab"), want)
+		}
+		if _, err := c.Do(ctx, "noop"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Restart(t)
+	if got := s.Read(t, "spammers.tab"); got != want {
+		t.Errorf("after a restart spammers.tab holds\n%s\nwant\n%s", got, want)
+	}
+	if !strings.Contains(s.Log(), "rows have expired") {
+		t.Error("the log says nothing of what was swept")
+	}
+}
