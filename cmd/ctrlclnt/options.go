@@ -40,6 +40,7 @@ type options struct {
 	insecure     bool
 	clearText    bool
 	format       format
+	formatSet    bool
 	status       bool
 	existsOK     bool
 	missingOK    bool
@@ -371,7 +372,7 @@ func setRetry(o *options, v string) error {
 func setFormat(o *options, v string) error {
 	for f, name := range formatNames {
 		if name == v {
-			o.format = format(f)
+			o.format, o.formatSet = format(f), true
 			return nil
 		}
 	}

@@ -32,7 +32,7 @@ type bulkOptions struct {
 
 // verbs returns the commands of this program in the order of the help.
 func verbs() []verb {
-	return []verb{batchVerb(), importVerb(), exportVerb()}
+	return []verb{batchVerb(), importVerb(), exportVerb(), shellVerb(), watchVerb()}
 }
 
 // findVerb returns the verb of that name, or nil.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWatchShowsEachRowOnce(t *testing.T) {
+	r := startTestRecorder(t)
+	row := func(second, what string) string {
+		return "\"2026-11-22T10:00:" + second + "Z\"\t\"admin\"\t\"::1\"\t\"useradd\"\t\"" + what + "\"\t\"+00000\""
+	}
+	var old []string
+	for range 20 {
+		old = append(old, row("00", "old"))
+	}
+	rounds := [][]string{
+		append(old, row("01", "a")),
+		{row("01", "a")},
+		{row("01", "a"), row("01", "a"), row("02", "b")},
+		{row("02", "b"), row("03", "c")},
+		{row("03", "c")},
+	}
+	out, err := os.Create(filepath.Join(r.dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var stderr strings.Builder
+	p := &program{name: "ctrlclnt", stdout: out, stderr: &stderr, lookup: environment("CTRL_PASSWORD=" + recorderPassword)}
+	p.now = func() time.Time { return time.Date(2026, 11, 22, 10, 0, 5, 0, time.UTC) }
+	n := 0
+	next := func() { r.reply(t, "auditlist", append([]string{"list"}, rounds[n]...)...) }
+	next()
+	p.wait = func(_ context.Context, d time.Duration) error {
+		if d != 3*time.Second {
+			t.Errorf("waits %v, want 3s", d)
+		}
+		if n++; n == len(rounds) {
+			return errors.New("that will do")
+		}
+		next()
+		return nil
+	}
+	p.run([]string{"-s", r.plain, "-u", "admin", "watch", "--interval", "3", "user*"})
+	content, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join(append(old[:9:9], row("01", "a"), row("01", "a"), row("02", "b"), row("03", "c")), "\n") + "\n"
+	if string(content) != want {
+		t.Errorf("shown\n%swant\n%s%s", content, want, stderr.String())
+	}
+	wantRequests := `auditlist "2026-11-21T10:00:05Z" "user*"
+auditlist "2026-11-22T10:00:01Z" "user*"
+auditlist "2026-11-22T10:00:01Z" "user*"
+auditlist "2026-11-22T10:00:02Z" "user*"
+auditlist "2026-11-22T10:00:03Z" "user*"
+`
+	if got := r.requests(t); got != wantRequests {
+		t.Errorf("asked\n%swant\n%s", got, wantRequests)
+	}
+
+	r.reply(t, "auditlist", "refuse 103 unknown command")
+	stderr.Reset()
+	if status := p.run([]string{"-s", r.plain, "-u", "admin", "--status", "watch"}); status != exitRefused || !strings.Contains(stderr.String(), "keeps no audit log") {
+		t.Errorf("a server without one: status %d\n%s", status, stderr.String())
+	}
+	if status := p.run([]string{"-s", r.plain, "-u", "admin", "watch", "--since", "yesterday"}); status != exitUsage {
+		t.Errorf("--since yesterday: status %d, want %d", status, exitUsage)
+	}
+}
