@@ -22,13 +22,15 @@ var secrets = []string{"password"}
 
 // values are the arguments with few and fixed values, by command and name.
 var values = map[string][]string{
-	"useradd type":        {"U", "M"},
-	"usergetmproc flags":  {"U", "D", "DU"},
-	"usersetmproc which":  {"U", "D"},
-	"poplnkenable enable": {"1", "0"},
-	"mluseradd perms":     {"R", "W", "RW", "RA", "RWA"},
-	"ipmapadd permission": {"ALLOW", "DENY"},
-	"poplnkadd authtype":  {"CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S"},
+	"useradd type":          {"U", "M"},
+	"usergetmproc flags":    {"U", "D", "DU"},
+	"usersetmproc which":    {"U", "D"},
+	"poplnkenable enable":   {"1", "0"},
+	"userrename keep-alias": {"keep-alias"},
+	"mluseradd perms":       {"R", "W", "RW", "RA", "RWA"},
+	"commit check":          {"check"},
+	"ipmapadd permission":   {"ALLOW", "DENY"},
+	"poplnkadd authtype":    {"CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S"},
 }
 
 // tables are the parts of the table, a file each.

@@ -78,18 +78,15 @@ func (c *call) collect(known commands.Command) ctrl.Reply {
 	return ctrl.OKf("collected %d", len(open.commands))
 }
 
-// inTransaction answers a command of a session that has begun a transaction.
+// inTransaction answers a command of a session that has begun a transaction. One that
+// is refused spoils the transaction, which would not be what it was meant to be.
 func (h *Handler) inTransaction(ctx context.Context, c *call, name string) ctrl.Reply {
-	open := collecting(c.session)
-	known, ok := commands.Lookup(name)
-	var r ctrl.Reply
-	switch {
-	case ok && known.CheckArgs(c.args) == nil && (name == "begin" || name == "commit" || name == "rollback" || name == "noop"):
+	switch name {
+	case "begin", "commit", "rollback", "noop":
 		return h.serve(ctx, c, name)
-	default:
-		r = h.checked(c, name, c.collect)
 	}
-	if r.Code() != ctrl.CodeOK && open.refused == nil {
+	r := h.checked(c, name, c.collect)
+	if open := collecting(c.session); r.Code() != ctrl.CodeOK && open.refused == nil {
 		open.refused = &ctrl.Error{Code: r.Code(), Text: fmt.Sprintf("%.64s was refused, so nothing is done: %s", name, r.Text())}
 	}
 	return r
