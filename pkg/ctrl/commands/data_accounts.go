@@ -7,6 +7,12 @@ const svarColumns = "name type default value set applies"
 // accountTable has the commands on accounts of every kind that the reference
 // does not have.
 var accountTable = []entry{
+	// Users.
+	{"userrename", "domain user new-name [keep-alias]", "changes ours", "",
+		codes{ctrl.CodeNoUsersTable, ctrl.CodeNoUser, ctrl.CodeUserExists, ctrl.CodeMakeDir, ctrl.CodeNoAliasesTable, ctrl.CodeAliasExists,
+			ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeRename, ctrl.CodeBadName, ctrl.CodeInvalid},
+		"Gives an account another name, with its folder, the aliases, external aliases and POP3 links that lead to it, and its entries in the mailing lists of this server. With keep-alias the old name stays as an alias. It looks into every mailing list."},
+
 	// Logins to SMTP without an account.
 	{"smtpauthadd", "user password perms", "changes ours", "",
 		codes{ctrl.CodeOpenFile, ctrl.CodeInvalid, ctrl.CodeExists},

@@ -28,6 +28,9 @@ var accountCommands = map[string]command{
 			return []string{l.Name, l.Password, l.Perms}
 		})
 	},
+	"userrename": func(ctx context.Context, c *call) ctrl.Reply {
+		return c.answer(c.admin.UserRename(ctx, c.args[0], c.args[1], c.args[2], len(c.args) > 3))
+	},
 	"ctrluseradd": func(ctx context.Context, c *call) ctrl.Reply {
 		return c.answer(c.admin.CtrlUserAdd(ctx, c.args[0], c.args[1]))
 	},

@@ -9,3 +9,6 @@ func (t Tables) Accounts() iter.Seq[Account] { return typed(t.table(AccountsTab)
 func (t Tables) AccountsNamed(name string) iter.Seq[Account] {
 	return typed(t.table(AccountsTab).All("name", key(name)), parseAccount)
 }
+
+// Lists returns the accounts that are mailing lists, in file order.
+func (t Tables) Lists() iter.Seq[User] { return typed(t.table(UsersTab).All("list", ""), parseUser) }

@@ -39,6 +39,7 @@ func userSchema() *tabfile.Schema {
 				return fmt.Sprintf("%020d", id), err == nil
 			}},
 			{Name: "dir", Key: func(f []string) (string, bool) { return tabfile.Fold(f[0]) + "\t" + f[4], true }},
+			{Name: "list", Key: func(f []string) (string, bool) { return "", User{Type: f[5]}.IsList() }},
 		},
 	}
 }
