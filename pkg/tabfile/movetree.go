@@ -94,7 +94,7 @@ func (tx *Tx) movesAround(place string) bool {
 // free returns why nothing can get that name.
 func (tx *Tx) free(name string) error {
 	own := tx.own(name)
-	taken := tx.moved.away[name] || tx.moved.from[name] != "" || own.known
+	taken := tx.moved.away[name] || tx.moved.from[name] != "" || own.exists || own.removed
 	if !taken {
 		if tx.meets(name) || tx.meetsBelow(name) {
 			return errConflict
