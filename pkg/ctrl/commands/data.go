@@ -123,7 +123,7 @@ var table = []entry{
 		"Lists the files of a folder of MailRoot whose names match the pattern, in which case counts, and their sizes in bytes."},
 	{"cfgfileget", "path", "list", "",
 		codes{ctrl.CodeInvalid, ctrl.CodeOpenFile, ctrl.CodeBadPath},
-		"Sends a file of MailRoot. At CompatLevel 1 keys and tables of passwords need the right secrets: that word in a third column of the administrator's row in ctrlaccounts.tab."},
+		"Sends a file of MailRoot. At CompatLevel 1 keys and tables of passwords need the right secrets, as adminset gives it; read-only administrators need it at every level, also for mail."},
 	{"cfgfileset", "path [generation]", "upload changes", "",
 		codes{ctrl.CodeInvalid, ctrl.CodeCreateFile, ctrl.CodeBadFile, ctrl.CodeBadPath, ctrl.CodeConflict, ctrl.CodeTooBig},
 		"Replaces a file of MailRoot by the upload; an empty one removes it. A table that would not load is refused, and the old one stays. With a generation, which cfgfilestat shows, the upload is refused when the file has changed since; that of a file that is not there is 0."},
