@@ -13,6 +13,15 @@ var accountTable = []entry{
 			ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeRename, ctrl.CodeBadName, ctrl.CodeInvalid},
 		"Gives an account another name, with its folder, the aliases, external aliases and POP3 links that lead to it, and its entries in the mailing lists of this server. With keep-alias the old name stays as an alias. It looks into every mailing list."},
 
+	{"userdisable", "domain user [reason [receive]]", "changes ours", "",
+		codes{ctrl.CodeCreateFile, ctrl.CodeNoUser, ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeInvalid},
+		"Closes an account to POP3, SMTP authentication and SMTP after POP3, with a reason that userstat shows; with receive, which may stand in the place of the reason, to mail as well. Its user.tab says so. Of an account that is disabled already it changes the reason and what is closed."},
+	{"userenable", "domain user", "changes ours", "",
+		codes{ctrl.CodeCreateFile, ctrl.CodeNoUser, ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeConflict},
+		"Makes a disabled account what it was before."},
+	{"userusage", "[domain-pattern [user-pattern]]", "list ours", "domain user bytes limit messages last-login", nil,
+		"Lists the accounts that have a mailbox, all or those that match the patterns: the size of their mail and the limit of it (0: none), in bytes, the number of messages, and the time of the last login to POP3 (RFC 3339, UTC; empty: none)."},
+
 	// Logins to SMTP without an account.
 	{"smtpauthadd", "user password perms", "changes ours", "",
 		codes{ctrl.CodeOpenFile, ctrl.CodeInvalid, ctrl.CodeExists},

@@ -26,6 +26,7 @@ var values = map[string][]string{
 	"usergetmproc flags":    {"U", "D", "DU"},
 	"usersetmproc which":    {"U", "D"},
 	"poplnkenable enable":   {"1", "0"},
+	"userdisable receive":   {"receive"},
 	"userrename keep-alias": {"keep-alias"},
 	"mluseradd perms":       {"R", "W", "RW", "RA", "RWA"},
 	"commit check":          {"check"},

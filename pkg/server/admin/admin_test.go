@@ -399,7 +399,7 @@ func TestTimesOfLinksAndStatesAreTheServers(t *testing.T) {
 	f.ok(os.Symlink("nowhere", f.path("domains/xmailserver.test/xmailuser/Maildir/new/0link")))
 	st, err = f.UserStat(t.Context(), "xmailserver.test", "root")
 	f.ok(err)
-	if want := (UserStat{"xmailuser@xmailserver.test", 8, 2, st.LoginTime, "192.0.2.7"}); st != want || !st.LoginTime.Equal(when) {
+	if want := (UserStat{Address: "xmailuser@xmailserver.test", Size: 8, Messages: 2, LoginTime: st.LoginTime, LoginIP: "192.0.2.7"}); st != want || !st.LoginTime.Equal(when) {
 		t.Errorf("state %+v, want %+v at %v", st, want, when)
 	}
 	f.ok(f.UserAdd(t.Context(), "xmailserver.test", "news", "pw", "M"))

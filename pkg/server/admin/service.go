@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/auth"
+	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
@@ -38,6 +39,8 @@ type Service struct {
 	log  *slog.Logger
 	try  bool
 
+	usage *mailbox.Counter
+
 	owns  func(domain string) bool // nil: no limit
 	batch *batch                   // nil: each function is a transaction of its own
 }
@@ -50,7 +53,7 @@ func New(root *mailroot.Root, o Options) *Service {
 	if o.HookTimeout <= 0 {
 		o.HookTimeout = auth.ProgramTimeout
 	}
-	return &Service{root: root, opts: o, log: o.Log}
+	return &Service{root: root, opts: o, log: o.Log, usage: mailbox.NewCounter(root, root.Now)}
 }
 
 // Try returns a service whose functions return what those of s would, and

@@ -3,7 +3,6 @@ package admin
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"io/fs"
 	"path"
@@ -20,6 +19,8 @@ type UserStat struct {
 	Messages  int
 	LoginTime time.Time // of the last POP3 login; now, where there was none
 	LoginIP   string    // and where it came from; 0.0.0.0
+
+	Disabled mailroot.Disabled
 }
 
 // UserStat returns the state of the account that gets the mail of an address.
@@ -33,11 +34,20 @@ func (s *Service) UserStat(ctx context.Context, domain, name string) (UserStat, 
 	if err != nil {
 		return st, err
 	}
-	if err := s.measure(ctx, dir, &st); err != nil {
-		return st, err
+	used, err := s.usage.Usage(ctx, dir)
+	if ctx.Err() != nil {
+		return st, translate(ctx.Err())
 	}
-	st.LoginTime, st.LoginIP = s.lastLogin(path.Dir(dir))
-	return st, nil
+	if err != nil {
+		return st, refuse(CannotRead, "%s: %w", dir, cause(err))
+	}
+	st.Size, st.Messages = used.Bytes, used.Messages
+	var known bool
+	if st.LoginTime, st.LoginIP, known = s.lastLogin(path.Dir(dir)); !known {
+		st.LoginTime, st.LoginIP = s.root.Now(), "0.0.0.0"
+	}
+	st.Disabled, err = s.root.Disabled(u)
+	return st, translate(err)
 }
 
 // mailbox returns the folder of an account's mailbox, of whichever kind it is.
@@ -58,42 +68,12 @@ func (s *Service) mailbox(u mailroot.User) (string, error) {
 	return "", refuse(NoMailbox, "%s@%s has no mailbox", u.Name, u.Domain)
 }
 
-// measure adds up the files below a folder whose names do not begin with a dot.
-// Files that vanish meanwhile do not count; links are not followed.
-func (s *Service) measure(ctx context.Context, dir string, st *UserStat) error {
-	if err := ctx.Err(); err != nil {
-		return translate(err)
-	}
-	names, err := s.root.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return refuse(CannotRead, "%s: %w", dir, cause(err))
-	}
-	for _, name := range names {
-		file := path.Join(dir, name)
-		info, err := s.root.Lstat(file)
-		switch {
-		case err != nil:
-		case info.IsDir():
-			if err := s.measure(ctx, file, st); err != nil {
-				return err
-			}
-		case info.Mode().IsRegular() && !strings.HasPrefix(name, "."):
-			st.Size += info.Size()
-			st.Messages++
-		}
-	}
-	return nil
-}
-
-// lastLogin reads what the POP3 server leaves in the folder of an account.
-func (s *Service) lastLogin(dir string) (time.Time, string) {
-	const never = "0.0.0.0"
+// lastLogin reads what the POP3 server leaves in the folder of an account; known
+// is false where there was no login.
+func (s *Service) lastLogin(dir string) (when time.Time, ip string, known bool) {
 	f, err := s.root.OpenFile(path.Join(dir, ".ipconn"))
 	if err != nil {
-		return s.root.Now(), never
+		return time.Time{}, "", false
 	}
 	var info fs.FileInfo
 	line, err := bufio.NewReader(io.LimitReader(f, 256)).ReadString('\n')
@@ -103,9 +83,8 @@ func (s *Service) lastLogin(dir string) (time.Time, string) {
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	ip := strings.TrimSpace(line)
-	if err != nil || ip == "" {
-		return s.root.Now(), never
+	if ip = strings.TrimSpace(line); err != nil || ip == "" {
+		return time.Time{}, "", false
 	}
-	return info.ModTime(), ip
+	return info.ModTime(), ip, true
 }

@@ -52,20 +52,24 @@ func (s *Service) SetUserVars(ctx context.Context, domain, name string, settings
 				return err
 			}
 		}
-		table, err := tx.ChangeUserVars(u)
-		if err != nil {
+		return setUserVars(tx, u, settings)
+	})
+}
+
+func setUserVars(tx *mailroot.Tx, u mailroot.User, settings []Setting) error {
+	table, err := tx.ChangeUserVars(u)
+	if err != nil {
+		return err
+	}
+	if !table.Exists() {
+		return newUserTab(tx, u, settings)
+	}
+	for _, v := range settings {
+		if err := set(table, v); err != nil {
 			return err
 		}
-		if !table.Exists() {
-			return newUserTab(tx, u, settings)
-		}
-		for _, v := range settings {
-			if err := set(table, v); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func checkSetting(v Setting) error {

@@ -3,6 +3,8 @@ package ctrld
 import (
 	"context"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
 	"github.com/xmaild/xmaild/pkg/server/admin"
@@ -30,6 +32,13 @@ var accountCommands = map[string]command{
 	},
 	"userrename": func(ctx context.Context, c *call) ctrl.Reply {
 		return c.answer(c.admin.UserRename(ctx, c.args[0], c.args[1], c.args[2], len(c.args) > 3))
+	},
+	"userdisable": userDisable,
+	"userenable": func(ctx context.Context, c *call) ctrl.Reply {
+		return c.answer(c.admin.UserEnable(ctx, c.args[0], c.args[1]))
+	},
+	"userusage": func(ctx context.Context, c *call) ctrl.Reply {
+		return list(c.admin.UserUsage(ctx, c.arg(0, "*"), c.arg(1, "*")), userUsageRow)
 	},
 	"ctrluseradd": func(ctx context.Context, c *call) ctrl.Reply {
 		return c.answer(c.admin.CtrlUserAdd(ctx, c.args[0], c.args[1]))
@@ -77,4 +86,24 @@ func serverVarRow(v admin.ServerVar) []string {
 		kind, applies = "unknown", "never"
 	}
 	return []string{v.Name, kind, v.Default, v.Value, set, applies}
+}
+
+// receive is the word that closes an account to mail, too. It may stand in the
+// place of the reason.
+const receive = "receive"
+
+func userDisable(ctx context.Context, c *call) ctrl.Reply {
+	reason, noMail := c.arg(2, ""), len(c.args) > 3
+	if len(c.args) == 3 && reason == receive {
+		reason, noMail = "", true
+	}
+	return c.answer(c.admin.UserDisable(ctx, c.args[0], c.args[1], reason, noMail))
+}
+
+func userUsageRow(u admin.UserUsage) []string {
+	last := ""
+	if !u.LastLogin.IsZero() {
+		last = u.LastLogin.UTC().Format(time.RFC3339)
+	}
+	return []string{u.Domain, u.Name, strconv.FormatInt(u.Bytes, 10), strconv.FormatInt(u.Limit, 10), strconv.Itoa(u.Messages), last}
 }

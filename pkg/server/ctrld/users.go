@@ -2,6 +2,7 @@ package ctrld
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
@@ -54,20 +55,21 @@ func userStat(ctx context.Context, c *call) ctrl.Reply {
 	if err != nil {
 		return c.answer(err)
 	}
-	return ctrl.List(func(w *ctrl.ListWriter) error {
-		for _, row := range [][2]string{
-			{"RealAddress", st.Address},
-			{"MailboxSize", strconv.FormatInt(st.Size, 10)},
-			{"MailboxMessages", strconv.Itoa(st.Messages)},
-			{"LastLoginTimeDate", st.LoginTime.Local().Format(dateFormat)},
-			{"LastLoginIP", st.LoginIP},
-		} {
-			if err := w.Row(row[:]...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	rows := [][]string{
+		{"RealAddress", st.Address},
+		{"MailboxSize", strconv.FormatInt(st.Size, 10)},
+		{"MailboxMessages", strconv.Itoa(st.Messages)},
+		{"LastLoginTimeDate", st.LoginTime.Local().Format(dateFormat)},
+		{"LastLoginIP", st.LoginIP},
+	}
+	// Clients of the reference see its five rows, unless there is something to say.
+	if st.Disabled.On {
+		rows = append(rows, []string{"Disabled", st.Disabled.Reason})
+	}
+	if st.Disabled.NoMail {
+		rows = append(rows, []string{"ReceiveDisabled", "1"})
+	}
+	return list(slices.Values(rows), func(row []string) []string { return row })
 }
 
 func userVars(ctx context.Context, c *call) ctrl.Reply {
