@@ -187,7 +187,7 @@ func TestNumbersOfArguments(t *testing.T) {
 func TestUsage(t *testing.T) {
 	for name, want := range map[string]string{
 		"noop":         "noop",
-		"useradd":      "useradd domain user password type",
+		"useradd":      "useradd domain user password type [stored]",
 		"aliaslist":    "aliaslist [domain-pattern [alias-pattern [account-pattern]]]",
 		"uservarsset":  "uservarsset domain user (name value)...",
 		"etrn":         "etrn pattern...",
@@ -201,7 +201,7 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	c, _ := Lookup("useradd")
-	want := "useradd: too few arguments, usage: useradd domain user password type"
+	want := "useradd: too few arguments, usage: useradd domain user password type [stored]"
 	if err := c.CheckArgs([]string{"a"}); err == nil || err.Error() != want {
 		t.Errorf("CheckArgs: %v, want %s", err, want)
 	}
@@ -312,5 +312,35 @@ func TestManualIsCurrent(t *testing.T) {
 	}
 	if diff := cmp.Diff(Markdown(), strings.ReplaceAll(string(got), "\r\n", "\n")); diff != "" {
 		t.Errorf("%s is not made from the table as it is now; run go test ./pkg/ctrl/commands -update. -want +got\n%s", file, diff)
+	}
+}
+
+func TestKeywordIsThereOrNot(t *testing.T) {
+	for _, test := range []struct {
+		args  string
+		taken bool
+	}{
+		{"useradd d u p U", true},
+		{"useradd d u p U stored", true},
+		{"useradd d u p U extra", false},
+		{"useradd d u p U STORED", false},
+		{"useradd d u p U stored stored", false},
+		{"userpasswd d u p stored", true},
+		{"userpasswd d u p extra", false},
+		{"userrename d u n", true},
+		{"userrename d u n keep-alias", true},
+		{"userrename d u n keep", false},
+		{"userdisable d u receive", true},
+		{"userdisable d u why receive", true},
+		{"userdisable d u why not", false},
+	} {
+		words := strings.Fields(test.args)
+		c, _ := Lookup(words[0])
+		if err := c.CheckArgs(words[1:]); (err == nil) != test.taken {
+			t.Errorf("%s: error %v, want taken: %v", test.args, err, test.taken)
+		}
+	}
+	if got := strings.Join(Mask("useradd", []string{"d", "u", "secret", "U", "stored"}), " "); got != "d u * U stored" {
+		t.Errorf("mask of a stored password: %s", got)
 	}
 }

@@ -7,16 +7,16 @@ type codes = []ctrl.Code
 // table has the commands in the order of docs/reference/control-protocol.md 3.
 var table = []entry{
 	// Users.
-	{"useradd", "domain user password type", "changes", "",
+	{"useradd", "domain user password type [stored]", "changes", "",
 		codes{ctrl.CodeNoUsersTable, ctrl.CodeUserExists, ctrl.CodeMakeDir, ctrl.CodeAliasExists, ctrl.CodeNoDomain,
 			ctrl.CodeBadName, ctrl.CodeInvalid},
-		"Adds an account to a domain that is handled here, with its folder and the default variables. Type U is a user with a mailbox, M a mailing list."},
+		"Adds an account to a domain that is handled here, with its folder and the default variables. Type U is a user with a mailbox, M a mailing list. With the word stored the password is one in the form of userexport, which needs all rights."},
 	{"userdel", "domain user", "changes", "",
 		codes{ctrl.CodeBadFile, ctrl.CodeNoUsersTable, ctrl.CodeNoUser, ctrl.CodeNoDomain, ctrl.CodeInvalid},
 		"Removes an account with its mail and its folder, and the aliases, external aliases and POP3 links that lead to it."},
-	{"userpasswd", "domain user password", "changes", "",
+	{"userpasswd", "domain user password [stored]", "changes", "",
 		codes{ctrl.CodeNoUsersTable, ctrl.CodeNoUser, ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeInvalid},
-		"Gives an account a new password."},
+		"Gives an account a new password. With the word stored it is one in the form of userexport, which needs all rights."},
 	{"userauth", "domain user password", "", "",
 		codes{ctrl.CodeNoUser, ctrl.CodeBadPassword, ctrl.CodeNoRecord},
 		"Checks the password of an account."},

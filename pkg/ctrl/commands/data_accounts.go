@@ -19,6 +19,8 @@ var accountTable = []entry{
 	{"userenable", "domain user", "changes ours", "",
 		codes{ctrl.CodeCreateFile, ctrl.CodeNoUser, ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeConflict},
 		"Makes a disabled account what it was before."},
+	{"userexport", "[domain-pattern [user-pattern]]", "list ours", "domain user stored type", nil,
+		"Lists accounts, all or those that match the patterns, with their passwords in the form in which the table of accounts has them. useradd and userpasswd take that form when the word stored is their last argument."},
 	{"userusage", "[domain-pattern [user-pattern]]", "list ours", "domain user bytes limit messages last-login", nil,
 		"Lists the accounts that have a mailbox, all or those that match the patterns: the size of their mail and the limit of it (0: none), in bytes, the number of messages, and the time of the last login to POP3 (RFC 3339, UTC; empty: none)."},
 

@@ -22,6 +22,8 @@ var secrets = []string{"password"}
 
 // values are the arguments with few and fixed values, by command and name.
 var values = map[string][]string{
+	"useradd stored":        {"stored"},
+	"userpasswd stored":     {"stored"},
 	"useradd type":          {"U", "M"},
 	"usergetmproc flags":    {"U", "D", "DU"},
 	"usersetmproc which":    {"U", "D"},

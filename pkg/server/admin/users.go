@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -19,6 +18,10 @@ import (
 // mailing list. Its variables are those of the domain's userdef.tab, else of the
 // server's. A mailing list may have an empty password, by which nobody gets in.
 func (s *Service) UserAdd(ctx context.Context, domain, name, password, typ string) error {
+	return s.userAdd(ctx, domain, name, clearSecret(password), typ)
+}
+
+func (s *Service) userAdd(ctx context.Context, domain, name string, password secret, typ string) error {
 	var u mailroot.User
 	err := s.update(ctx, func(tx *mailroot.Tx) error {
 		if err := checkNewUser(tx.Tables, domain, name); err != nil {
@@ -31,14 +34,14 @@ func (s *Service) UserAdd(ctx context.Context, domain, name, password, typ strin
 		if err != nil {
 			return err
 		}
-		u = mailroot.User{Domain: domain, Name: name, Stored: auth.Scramble(password), ID: id, Dir: name, Type: typ}
+		u = mailroot.User{Domain: domain, Name: name, Stored: password.stored, ID: id, Dir: name, Type: typ}
 		if err := s.makeAccount(tx, u); err != nil {
 			return err
 		}
 		return tx.Table(mailroot.UsersTab).Append(u.Fields()...)
 	})
 	if err == nil {
-		s.userHook(ctx, "useradd", u, password)
+		s.userHook(ctx, "useradd", u, password.clear)
 	}
 	return err
 }
@@ -67,7 +70,7 @@ func checkNewUser(t mailroot.Tables, domain, name string) error {
 }
 
 // checkUserValues refuses what the reference takes.
-func checkUserValues(t mailroot.Tables, domain, name, password, typ string) error {
+func checkUserValues(t mailroot.Tables, domain, name string, password secret, typ string) error {
 	if !t.IsDomain(domain) {
 		return refuse(NoDomain, "domain %s is an alias of %s; accounts belong there", quote(domain), quote(t.RealDomain(domain)))
 	}
@@ -77,10 +80,7 @@ func checkUserValues(t mailroot.Tables, domain, name, password, typ string) erro
 	if typ != "U" && typ != "M" {
 		return refuse(Invalid, "type %s of the account is neither U nor M", quote(typ))
 	}
-	if password == "" && typ == "U" {
-		return refuse(Invalid, "the password is empty")
-	}
-	return checkSecret(password)
+	return password.check(typ == "U")
 }
 
 // makeAccount makes the folder of an account.
@@ -187,6 +187,10 @@ func (s *Service) removeUsers(tx *mailroot.Tx, domain, name string, users []mail
 
 // UserPasswd gives an account another password.
 func (s *Service) UserPasswd(ctx context.Context, domain, name, password string) error {
+	return s.userPasswd(ctx, domain, name, clearSecret(password))
+}
+
+func (s *Service) userPasswd(ctx context.Context, domain, name string, password secret) error {
 	var u mailroot.User
 	err := s.update(ctx, func(tx *mailroot.Tx) error {
 		var err error
@@ -196,18 +200,15 @@ func (s *Service) UserPasswd(ctx context.Context, domain, name, password string)
 		if err := requireTable(tx.Tables, mailroot.UsersTab, NoUsersTable); err != nil {
 			return err
 		}
-		if password == "" && !u.IsList() {
-			return refuse(Invalid, "the password is empty")
-		}
-		if err := checkSecret(password); err != nil {
+		if err := password.check(!u.IsList()); err != nil {
 			return err
 		}
 		fields := u.Row.Fields()
-		fields[2] = auth.Scramble(password)
+		fields[2] = password.stored
 		return tx.Table(mailroot.UsersTab).Replace(u.Row, fields...)
 	})
 	if err == nil {
-		s.userHook(ctx, "useredit", u, password)
+		s.userHook(ctx, "useredit", u, password.clear)
 	}
 	return err
 }

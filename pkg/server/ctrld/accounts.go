@@ -37,6 +37,11 @@ var accountCommands = map[string]command{
 	"userenable": func(ctx context.Context, c *call) ctrl.Reply {
 		return c.answer(c.admin.UserEnable(ctx, c.args[0], c.args[1]))
 	},
+	"userexport": func(_ context.Context, c *call) ctrl.Reply {
+		return list(c.admin.Users(c.arg(0, "*"), c.arg(1, "*")), func(u mailroot.User) []string {
+			return []string{u.Domain, u.Name, u.Stored, u.Type}
+		})
+	},
 	"userusage": func(ctx context.Context, c *call) ctrl.Reply {
 		return list(c.admin.UserUsage(ctx, c.arg(0, "*"), c.arg(1, "*")), userUsageRow)
 	},

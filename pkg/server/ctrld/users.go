@@ -13,12 +13,18 @@ import (
 
 var userCommands = map[string]command{
 	"useradd": func(ctx context.Context, c *call) ctrl.Reply {
+		if len(c.args) > 4 {
+			return c.answer(c.admin.UserAddStored(ctx, c.args[0], c.args[1], c.args[2], c.args[3]))
+		}
 		return c.answer(c.admin.UserAdd(ctx, c.args[0], c.args[1], c.args[2], c.args[3]))
 	},
 	"userdel": func(ctx context.Context, c *call) ctrl.Reply {
 		return c.answer(c.admin.UserDel(ctx, c.args[0], c.args[1]))
 	},
 	"userpasswd": func(ctx context.Context, c *call) ctrl.Reply {
+		if len(c.args) > 3 {
+			return c.answer(c.admin.UserPasswdStored(ctx, c.args[0], c.args[1], c.args[2]))
+		}
 		return c.answer(c.admin.UserPasswd(ctx, c.args[0], c.args[1], c.args[2]))
 	},
 	"userauth": func(ctx context.Context, c *call) ctrl.Reply {
