@@ -45,9 +45,12 @@ func collect(ctx context.Context, client *ctrl.Client, n int, command func(int) 
 		for low := pipe.Len() / 2; pipe.Len() > low; awaited++ {
 			_, err := pipe.Receive()
 			var e *ctrl.Error
+			var unknown *ctrl.UnknownOutcomeError
 			switch {
 			case err == nil:
 				c.accepted = append(c.accepted, awaited)
+			case errors.As(err, &unknown): // but it was only collected
+				return nil, fmt.Errorf("broken off before the commit, so nothing of the transaction was done: %w", unknown.Err)
 			case errors.As(err, &e) && e.Code != ctrl.CodeShutdown:
 				if !refused(awaited, e) {
 					goOn = false
@@ -97,14 +100,7 @@ func forget(ctx context.Context, client *ctrl.Client) error {
 // runAtomic runs the lines as one transaction.
 func (b *batch) runAtomic(ctx context.Context, client *ctrl.Client, stopping <-chan struct{}) error {
 	lines := b.lines
-	stop := func() bool {
-		select {
-		case <-stopping:
-			return true
-		default:
-			return b.failed > 0
-		}
-	}
+	stop := func() bool { return stopped(stopping) || b.failed > 0 }
 	gather := func() (*collection, error) {
 		return collect(ctx, client, len(lines), func(i int) []string { return lines[i].args },
 			func(i int, e *ctrl.Error) bool {

@@ -110,8 +110,8 @@ func (b *batch) readable() error {
 	bad := false
 	for i := range b.lines {
 		l := &b.lines[i]
-		if l.err == nil && b.o.bulk.atomic && l.known && !l.command.Changes {
-			l.err = fmt.Errorf("%s changes nothing, and cannot be part of a transaction", l.command.Name)
+		if l.err == nil && b.o.bulk.atomic && l.known && !l.command.Collectable() {
+			l.err = fmt.Errorf("%s cannot be part of a transaction", l.command.Name)
 		}
 		if l.err != nil && !b.o.bulk.keepGoing {
 			b.tell(*l, l.err.Error())
@@ -143,12 +143,7 @@ func (b *batch) run(ctx context.Context, client *ctrl.Client, stopping <-chan st
 	pipe := client.Pipeline(ctx)
 	defer pipe.Stop()
 	halted := func() bool {
-		select {
-		case <-stopping:
-			return true
-		default:
-			return b.lost != nil || b.failed > 0 && !b.o.bulk.keepGoing
-		}
+		return stopped(stopping) || b.lost != nil || b.failed > 0 && !b.o.bulk.keepGoing
 	}
 	for {
 		for b.next < len(b.lines) && !halted() && b.maySend(pipe, b.lines[b.next]) {

@@ -4,21 +4,45 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
-	"github.com/xmaild/xmaild/pkg/ctrl/commands"
 )
 
-// run sends the rows and deals with the replies. The steps of a row after the
-// first are sent when the one before was done, so that an account which was
-// there already is not changed.
+// run sends the rows and deals with the replies.
 func (i *importer) run(ctx context.Context, client *ctrl.Client, stopping <-chan struct{}) error {
+	t := transactions{i: i, client: client, size: firstChunk, off: i.original}
+	for i.next < len(i.rows) && i.lost == nil && !stopped(stopping) {
+		end := t.next()
+		if done, err := t.run(ctx, end, stopping); done || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := i.runEach(ctx, client, end, stopping); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func stopped(stopping <-chan struct{}) bool {
+	select {
+	case <-stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// runEach sends the rows before end one by one, ahead of the replies. The steps of
+// a row after the first are sent when the one before was done, so that an account
+// which was there already is not changed.
+func (i *importer) runEach(ctx context.Context, client *ctrl.Client, end int, stopping <-chan struct{}) error {
 	pipe := client.Pipeline(ctx)
 	defer pipe.Stop()
 	for {
-		if err := i.fill(pipe, stopping); err != nil {
+		if err := i.fill(pipe, end, stopping); err != nil {
 			i.abandon()
 			return err
 		}
@@ -39,32 +63,27 @@ func (i *importer) run(ctx context.Context, client *ctrl.Client, stopping <-chan
 	for _, f := range i.ready {
 		i.broken(f.row)
 	}
+	i.ready = nil
 	return nil
 }
 
 // fill sends as much as may be under way. What is sent is in the report before, and
 // on the disk where a password was made for it.
-func (i *importer) fill(pipe *ctrl.Pipeline, stopping <-chan struct{}) error {
-	halted := i.lost != nil
-	select {
-	case <-stopping:
-		halted = true
-	default:
-	}
+func (i *importer) fill(pipe *ctrl.Pipeline, end int, stopping <-chan struct{}) error {
+	halted := i.lost != nil || stopped(stopping)
 	sync := false
 	for !pipe.Full() && i.lost == nil {
 		var f flight
 		switch {
 		case len(i.ready) > 0:
 			f, i.ready = i.ready[0], i.ready[1:]
-		case i.next < len(i.rows) && !halted:
+		case i.next < end && !halted:
 			f.row = i.rows[i.next]
 			i.next++
 			if f.row.verdict != "" {
 				continue
 			}
-			i.report.put(f.row.line, reportRow{object: f.row.object, verdict: verdictSent, password: f.row.generated})
-			sync = sync || f.row.generated != ""
+			sync = i.announce(f.row) || sync
 		default:
 			return i.write(pipe, sync)
 		}
@@ -80,12 +99,26 @@ func (i *importer) fill(pipe *ctrl.Pipeline, stopping <-chan struct{}) error {
 	return i.write(pipe, sync)
 }
 
+// announce puts into the report that a row is about to be sent. It returns whether that must
+// be on the disk before, since a password was made for it.
+func (i *importer) announce(r *row) bool {
+	i.report.put(r.line, reportRow{object: r.object, verdict: verdictSent, password: r.generated})
+	return r.generated != ""
+}
+
 // write writes the report and then the commands.
 func (i *importer) write(pipe *ctrl.Pipeline, sync bool) error {
+	if err := i.writeReport(sync); err != nil {
+		return err
+	}
+	pipe.Flush()
+	return nil
+}
+
+func (i *importer) writeReport(sync bool) error {
 	if err := i.report.flush(sync); err != nil {
 		return &localError{code: codeWriteFile, info: fmt.Sprintf("report: %v; nothing more was sent", err)}
 	}
-	pipe.Flush()
 	return nil
 }
 
@@ -169,94 +202,4 @@ func (i *importer) abandon() {
 			i.settle(f.row, verdictUnknown, "", "the import was broken off", exitUnknown)
 		}
 	}
-}
-
-// transactionMax is how many commands a server collects.
-const transactionMax = 100000
-
-// dryRun has the server try the rows, those that build on others included, and
-// change nothing.
-func (i *importer) dryRun(ctx context.Context, client *ctrl.Client, stopping <-chan struct{}) error {
-	var flights []flight
-	for _, r := range i.rows {
-		if r.verdict != "" {
-			continue
-		}
-		if len(flights)+len(r.steps) > transactionMax {
-			fmt.Fprintf(i.p.stderr, "%s: only what stands before line %d is checked, since a server takes %d commands at a time\n", visible(i.name, false), r.line, transactionMax)
-			break
-		}
-		for step := range r.steps {
-			flights = append(flights, flight{row: r, step: step})
-		}
-	}
-	refuse := func(n int, e *ctrl.Error) bool {
-		f := flights[n]
-		if f.row.verdict == "" {
-			i.refuse(f, e)
-		}
-		return true
-	}
-	stop := func() bool {
-		select {
-		case <-stopping:
-			return true
-		default:
-			return false
-		}
-	}
-	c, err := collect(ctx, client, len(flights), func(n int) []string { return flights[n].row.steps[flights[n].step] }, refuse, stop)
-	switch {
-	case errors.Is(err, errNoTransactions):
-		fmt.Fprintf(i.p.stderr, "%s: %v; the rows were checked here only, and the server may refuse some of them\n", visible(i.name, false), err)
-		for _, f := range flights {
-			if err := checkValues(f.row.steps[f.step]); err != nil && f.row.verdict == "" {
-				i.settle(f.row, verdictInvalid, "", err.Error(), exitFailure)
-			}
-		}
-	case err != nil:
-		i.lose(err)
-		return nil
-	case stop():
-		return forget(ctx, client)
-	default:
-		refused, err := c.check(ctx, client)
-		if err != nil {
-			i.lose(err)
-			return nil
-		}
-		for n := range flights {
-			if e := refused[n]; e != nil {
-				refuse(n, e)
-			}
-		}
-		if err := forget(ctx, client); err != nil {
-			i.lose(err)
-			return nil
-		}
-	}
-	for _, f := range flights {
-		if f.row.verdict == "" {
-			i.settle(f.row, verdictValid, "", "", 0)
-		}
-	}
-	return nil
-}
-
-// checkValues returns what the command table has against a command.
-func checkValues(words []string) error {
-	c, ok := commands.Lookup(words[0])
-	if !ok {
-		return nil
-	}
-	if err := c.CheckArgs(words[1:]); err != nil {
-		return err
-	}
-	for n, a := range c.Args {
-		// Words that commas join are for the server to judge.
-		if v := words[min(n+1, len(words)-1)]; n+1 < len(words) && len(a.Values) > 0 && !slices.Contains(a.Values, v) && !strings.Contains(v, ",") {
-			return fmt.Errorf("%s is %q, none of %s", a.Name, v, strings.Join(a.Values, ", "))
-		}
-	}
-	return nil
 }

@@ -180,8 +180,10 @@ func (r *report) finish() error {
 // replaceReport writes a report with a record a row.
 func replaceReport(path string, rows map[int]reportRow, passwords bool) error {
 	lines := make([]int, 0, len(rows))
-	for line := range rows {
-		lines = append(lines, line)
+	for line, row := range rows {
+		if row.verdict != verdictUnsent {
+			lines = append(lines, line)
+		}
 	}
 	slices.Sort(lines)
 	var b bytes.Buffer
