@@ -29,6 +29,9 @@ type Tx struct {
 	last  map[string]int // the last of ops that made, wrote or removed a path
 	moved moves
 	undo  []func() // takes back what Attempt has to
+
+	attempt  int // the number of the Attempt that runs; 0: none
+	attempts int // how many there were
 }
 
 // errConflict is returned to the function of a transaction that runs again.
@@ -42,13 +45,11 @@ func newTx(s *Store, b *batch) *Tx {
 // Attempt runs f and returns its error, after which the changes that f made are
 // no longer part of the transaction.
 func (tx *Tx) Attempt(f func() error) error {
-	before := make(map[*TxTable]TxTable, len(tx.tables))
-	for _, tt := range tx.tables {
-		before[tt] = *tt
-		tt.shared = true
-	}
-	ops, undo := len(tx.ops), len(tx.undo)
+	outer, ops, undo := tx.attempt, len(tx.ops), len(tx.undo)
+	tx.attempts++
+	tx.attempt = tx.attempts
 	err := f()
+	tx.attempt = outer
 	if err == nil {
 		return nil
 	}
@@ -57,14 +58,33 @@ func (tx *Tx) Attempt(f func() error) error {
 		tx.undo = tx.undo[:len(tx.undo)-1]
 	}
 	tx.ops = tx.ops[:ops]
-	for name, tt := range tx.tables {
-		if old, ok := before[tt]; ok {
-			*tt = old
-		} else {
-			delete(tx.tables, name)
-		}
-	}
 	return err
+}
+
+// set makes tt the table of that name, until an Attempt takes it back.
+func (tx *Tx) set(name string, tt *TxTable) {
+	if tx.attempt != 0 {
+		before, had := tx.tables[name]
+		tx.undo = append(tx.undo, func() {
+			if had {
+				tx.tables[name] = before
+			} else {
+				delete(tx.tables, name)
+			}
+		})
+	}
+	tx.tables[name] = tt
+}
+
+// save keeps the table as it is for an Attempt, before its first change of it. So what
+// an Attempt costs does not grow with the tables that the transaction has seen.
+func (tt *TxTable) save() {
+	if tt.tx.attempt == 0 || tt.saved == tt.tx.attempt {
+		return
+	}
+	before := *tt
+	tt.tx.undo = append(tt.tx.undo, func() { *tt = before })
+	tt.saved, tt.shared = tt.tx.attempt, true
 }
 
 // A TxTable is a table inside a transaction: a [View] that shows the changes
@@ -76,6 +96,7 @@ type TxTable struct {
 	t       *table
 	changed bool // there is something to write
 	shared  bool // somebody else sees the content: it is copied before a change
+	saved   int  // the Attempt that can take back what changes
 	made    *madeFile
 	moved   []map[*line]*line // lines that got new positions, and what became of them
 }
@@ -133,7 +154,7 @@ func (tx *Tx) look(t *table, size int64) {
 
 func (tx *Tx) enter(t *table) *TxTable {
 	tt := &TxTable{View: View{c: t.working, gone: t.gone}, tx: tx, name: t.name, t: t, shared: true}
-	tx.tables[t.name] = tt
+	tx.set(t.name, tt)
 	return tt
 }
 
@@ -142,6 +163,7 @@ func (tt *TxTable) change() (*content, error) {
 	if !tt.Exists() {
 		return nil, &fs.PathError{Op: "change", Path: tt.name, Err: fs.ErrNotExist}
 	}
+	tt.save()
 	if tt.shared {
 		tt.View.c = tt.View.c.copy()
 		tt.shared = false

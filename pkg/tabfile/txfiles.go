@@ -208,6 +208,7 @@ func (tx *Tx) loadInto(name, text string) error {
 	if schema.Keep && c.rows == 0 {
 		return &Error{File: name, Msg: "no row would be left"}
 	}
+	tt.save()
 	tt.View = View{c: c}
 	tt.changed, tt.shared = true, false
 	return nil
@@ -251,6 +252,7 @@ func (tx *Tx) RemoveFile(name string) error {
 		if err != nil {
 			return err
 		}
+		tt.save()
 		tt.View = View{c: newContent(schema)}
 		tt.changed, tt.shared = true, false
 	}

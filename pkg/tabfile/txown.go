@@ -118,7 +118,7 @@ func (tx *Tx) ownFile(name string, schema *Schema, own ownPath) (*TxTable, error
 	}
 	tt = &TxTable{View: View{c: c}, tx: tx, name: name, t: &table{name: name, schema: schema, working: c}, shared: true, made: own.made}
 	if own.made != nil {
-		tx.tables[name] = tt
+		tx.set(name, tt)
 	}
 	return tt, nil
 }

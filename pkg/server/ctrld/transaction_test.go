@@ -79,7 +79,7 @@ func TestTransactionsOfTwoSessions(t *testing.T) {
 func TestLargeTransaction(t *testing.T) {
 	s := servertest.Start(t)
 	c := s.Dial(t)
-	const users = 2000
+	const users = 1000
 	p := c.Pipeline(t.Context())
 	receive := func() {
 		if _, err := p.Receive(); err != nil {
