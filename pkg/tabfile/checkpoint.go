@@ -360,9 +360,7 @@ func (s *Store) force(t *table) error {
 		return err
 	}
 	c, problems := parse(t.schema, t.name, text)
-	for i := range t.pending {
-		rebase(c, &t.pending[i])
-	}
+	c.rebase(t.pending)
 	s.log.Warn("changes were written into an edit that is not in force", "file", t.name, "problem", problems)
 	t.working, t.pending = c, nil
 	id := idOf(info)

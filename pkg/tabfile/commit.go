@@ -163,6 +163,7 @@ func (s *Store) run(all []*request) *batch {
 		tx.settleMoves()
 		if err == nil && !r.try && len(tx.ops) > 0 {
 			tx.settle()
+			tx.dropMade()
 			s.accept(b, tx)
 		}
 	}

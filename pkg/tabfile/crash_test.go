@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
 )
 
 // The tests here let the power fail at every single step of a workload, and
@@ -33,7 +34,10 @@ func (w world) clone() world {
 
 func (w world) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "users %s\nrelay %s\nfile %q\n", w.users, w.relay, w.file)
+	for _, row := range w.users {
+		fmt.Fprintf(&b, "user %s\n", row)
+	}
+	fmt.Fprintf(&b, "relay %s\nfile %q\n", w.relay, w.file)
 	for _, user := range slices.Sorted(maps.Keys(w.trees)) {
 		fmt.Fprintf(&b, "tree %s %q\n", user, w.trees[user])
 	}
@@ -279,6 +283,10 @@ func workload() []workStep {
 	}
 }
 
+// manyUsers have a large table: their rows are long, and few enough for a test
+// that reads them many thousand times.
+const manyUsers = 500
+
 // newDisk is a disk with what was there before, all of it synced.
 func newDisk(t *testing.T, users int) (*vfs.MemFS, world) {
 	t.Helper()
@@ -287,6 +295,9 @@ func newDisk(t *testing.T, users int) (*vfs.MemFS, world) {
 	var text strings.Builder
 	for i := range users {
 		r := row("a.org", fmt.Sprintf("old%d", i), fmt.Sprint(100+i))
+		if users == manyUsers {
+			r += "\t" + strings.Repeat("x", 2*directMax/manyUsers)
+		}
 		w.users = append(w.users, r)
 		text.WriteString(r + "\n")
 	}
@@ -403,7 +414,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 	for _, size := range []struct {
 		name  string
 		users int
-	}{{"small table", 3}, {"large table", 4000}} {
+	}{{"small table", 3}, {"large table", manyUsers}} {
 		for _, unsynced := range []int{0, 50, 100} {
 			t.Run(fmt.Sprintf("%s, %d%% of unsynced data kept", size.name, unsynced), func(t *testing.T) {
 				t.Parallel()
@@ -414,8 +425,8 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 					died := c.dead()
 					got := revive(t, c.crash()).String()
 					if got != acknowledged.String() && got != underWay.String() {
-						t.Fatalf("after a power cut at step %d there is\n%.2000s\nwant\n%.2000s\nor\n%.2000s",
-							dieAt, got, acknowledged, underWay)
+						t.Fatalf("after a power cut at step %d what is there differs from what was acknowledged (-) by\n%s\nand from what was under way by\n%s",
+							dieAt, cmp.Diff(acknowledged.String(), got), cmp.Diff(underWay.String(), got))
 					}
 					if !died {
 						t.Logf("%d steps", dieAt)
@@ -428,7 +439,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 }
 
 func TestPowerCutDuringRecovery(t *testing.T) {
-	for _, users := range []int{3, 4000} {
+	for _, users := range []int{3, manyUsers} {
 		for dieAt := 20; dieAt < 320; dieAt += 23 {
 			for again := 1; ; again++ {
 				mem, before := newDisk(t, users)
@@ -442,8 +453,8 @@ func TestPowerCutDuringRecovery(t *testing.T) {
 				died := second.dead()
 				got := revive(t, second.crash()).String()
 				if got != acknowledged.String() && got != underWay.String() {
-					t.Fatalf("after power cuts at step %d and at step %d of the recovery there is\n%.2000s\nwant\n%.2000s\nor\n%.2000s",
-						dieAt, again, got, acknowledged, underWay)
+					t.Fatalf("after power cuts at step %d and at step %d of the recovery what is there differs from what was acknowledged (-) by\n%s\nand from what was under way by\n%s",
+						dieAt, again, cmp.Diff(acknowledged.String(), got), cmp.Diff(underWay.String(), got))
 				}
 				if !died {
 					break

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -186,7 +187,7 @@ func (f crashFile) Write(b []byte) (int, error) {
 	return f.write(func() (int, error) { return f.f.Write(b) })
 }
 func (f crashFile) WriteAt(b []byte, off int64) (int, error) {
-	return f.write(func() (int, error) { return f.f.WriteAt(b, off) })
+	return f.write(func() (int, error) { return f.f.WriteAt(slices.Clone(b), off) })
 }
 
 func (f crashFile) write(write func() (int, error)) (int, error) {

@@ -150,14 +150,12 @@ func (s *Store) take(t *table, e *edit) bool {
 func (s *Store) adopt(t *table, e *edit) error {
 	s.keepBefore(t)
 	s.logRemoved(t, e.content)
-	merged := e.content
-	pending := t.pending
+	merged, pending := e.content, t.pending
 	if len(pending) > 0 {
+		var lost int
 		merged = e.content.copy()
-		for i := range pending {
-			if !rebase(merged, &pending[i]) {
-				s.log.Warn("edit wins over a change of the same row", "file", t.name)
-			}
+		if pending, lost = merged.rebase(pending); lost > 0 {
+			s.log.Warn("edit wins over changes of the same rows", "file", t.name, "changes", lost)
 		}
 	}
 	st := state{id: e.id}
@@ -165,7 +163,7 @@ func (s *Store) adopt(t *table, e *edit) error {
 	if !small {
 		st.sum = sumOf(e.text)
 	}
-	if len(pending) > 0 || (s.segment != nil && t.based == s.segment.number) {
+	if len(t.pending) > 0 || (s.segment != nil && t.based == s.segment.number) {
 		// The journal speaks of the file before the edit: from here on it
 		// speaks of this one.
 		if err := s.openSegment(); err != nil {
@@ -183,7 +181,7 @@ func (s *Store) adopt(t *table, e *edit) error {
 		}
 		t.based, t.direct = s.segment.number, small
 	}
-	t.working = merged
+	t.working, t.pending = merged, pending
 	t.epoch++
 	t.known.Store(&st.id)
 	t.sum = st.sum
@@ -245,60 +243,4 @@ func (s *Store) logRemoved(t *table, after *content) {
 	if n > most {
 		s.log.Info("more rows removed by an edit", "file", t.name, "rows", n-most)
 	}
-}
-
-// rebase applies a change to a table that is not the one it was made on. It
-// reports whether the change found its row.
-func rebase(c *content, o *op) bool {
-	switch o.kind {
-	case opAppend:
-		same, taken := c.sameKey(o.text)
-		if len(same) == 0 {
-			c.append(o.text)
-		}
-		return !taken
-	case opInsert:
-		same, taken := c.sameKey(o.text)
-		below, _ := c.sameKey(o.old)
-		switch {
-		case len(same) > 0:
-		case len(below) > 0:
-			c.insertBefore(below[0], o.text)
-		default:
-			c.append(o.text)
-		}
-		return !taken && (len(same) > 0 || len(below) > 0)
-	case opDelete:
-		same, _ := c.sameKey(o.old)
-		for _, l := range same {
-			c.remove(l)
-		}
-		return len(same) > 0
-	case opReplace:
-		same, _ := c.sameKey(o.old)
-		if len(same) > 0 {
-			c.replace(same[0], o.text)
-		}
-		return len(same) > 0
-	}
-	return false
-}
-
-// sameKey returns the lines of the row with this body, or else those of the
-// rows that have its key; other tells that it is the latter.
-func (c *content) sameKey(body string) (lines []*line, other bool) {
-	if l := c.find(body, 0); l != nil {
-		return []*line{l}, false
-	}
-	fields := Split(body)
-	if len(c.schema.Indexes) == 0 || c.schema.check(fields) != nil {
-		return nil, false
-	}
-	if key, ok := c.schema.Indexes[0].Key(fields); ok {
-		c.withKey(0, key, func(l *line) bool {
-			lines = append(lines, l)
-			return true
-		})
-	}
-	return lines, len(lines) > 0
 }

@@ -167,7 +167,7 @@ func TestInsertedRowsOnTopOfAnEdit(t *testing.T) {
 	} {
 		schema := &Schema{Columns: 2, Indexes: []Index{{Name: "k", Key: func(f []string) (string, bool) { return f[0], true }}}}
 		c, _ := parse(schema, "t", test.disk)
-		rebase(c, &op{kind: opInsert, old: "\"b\"\t\"2\"", text: "\"n\"\t\"3\""})
+		c.rebase([]op{{kind: opInsert, old: "\"b\"\t\"2\"", text: "\"n\"\t\"3\""}})
 		if got := c.text(); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}

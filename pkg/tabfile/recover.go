@@ -366,16 +366,14 @@ func (r *recovery) onTop(disk string) string {
 		schema = &Schema{}
 	}
 	c, _ := parse(schema, r.name, disk)
-	first := 0
+	var changes []op
 	for i := range r.steps {
 		if k := r.steps[i].kind; k == opBase || k == opWrite {
-			first = i + 1
+			changes = nil
+		} else {
+			changes = append(changes, r.steps[i].op)
 		}
 	}
-	for i := first; i < len(r.steps); i++ {
-		if r.steps[i].changesRow() {
-			rebase(c, &r.steps[i].op)
-		}
-	}
+	c.rebase(changes)
 	return c.text()
 }
