@@ -41,6 +41,8 @@ func (h *Handler) newCall(req *ctrl.Request) *call {
 func (c *call) allowed(known commands.Command) *ctrl.Error {
 	a := known.Access()
 	switch {
+	case known.Name == "userexport" && c.rights.All && !c.admin.SeesSecrets(c.rights):
+		return c.forbidden("stored passwords need the right secrets at CompatLevel 1")
 	case a.Need == commands.Own, c.rights.All:
 		return nil
 	case c.rights.Read && (a.Need == commands.Read || a.Need == commands.Secrets && c.rights.Secrets):

@@ -65,7 +65,7 @@ var delegatedCases = []delegatedCase{
 	{"useradd own.test ann pw U", []string{"useradd other.test ann pw U", "useradd *.test ann pw U", "useradd @own.test ann pw U", "useradd own.test.other.test x pw U"}, ""},
 	{"useradd OWN.test list _ M", []string{"useradd _ list pw M"}, ""},
 	{"useradd own.test tom pw U", []string{"useradd .own.test tom pw U"}, ""},
-	{"userpasswd own.test ann new", []string{"userpasswd other.test joe new", "userpasswd alias.test joe new"}, ""},
+	{"userpasswd own.test ann new", []string{"userpasswd other.test joe new", "userpasswd alias.test joe new", "userpasswd own.test ann 1512 stored", "useradd own.test sid 1512 U stored"}, ""},
 	{"userauth own.test ann new", []string{"userauth other.test joe secret", "userauth * joe secret"}, ""},
 	{"userstat own.test ann", []string{"userstat other.test joe", "userstat alias.test joe"}, ""},
 	{"uservars own.test ann", []string{"uservars other.test joe"}, ""},
