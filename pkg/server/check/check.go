@@ -60,6 +60,7 @@ func MailRoot(ctx context.Context, dir string) ([]Finding, error) {
 	}
 	c.variables()
 	c.links()
+	c.rights()
 	c.risks()
 	return c.sorted(), nil
 }
@@ -200,7 +201,7 @@ func (c *checker) table(name string, schema *tabfile.Schema) error {
 func oneOfAKind(name string) bool {
 	switch path.Base(name) {
 	case mailroot.ServerTab, mailroot.UserDefTab, mailroot.UserTab, mailroot.AccountsTab, mailroot.DomainsTab,
-		mailroot.AliasDomainTab, mailroot.AliasesTab, mailroot.UsersTab:
+		mailroot.AliasDomainTab, mailroot.AliasesTab, mailroot.UsersTab, mailroot.RightsTab:
 		return true
 	}
 	return false

@@ -102,6 +102,18 @@ func TestFindings(t *testing.T) {
 			"ctrlaccounts.tab: has no account, so nobody can log in at the control port",
 			"ctrlaccounts.tab:1: ",
 		}},
+		{"ctrlrights.tab", "\"gone\"|\"all\"\n\"admin\"|\"example.test,none.test\"\n\"admin\"|\"all,read\"\n", []string{
+			"ctrlrights.tab: no control account has all rights",
+			"ctrlrights.tab:1: gone is no control account",
+			"ctrlrights.tab:2: none.test is no domain of domains.tab",
+			"ctrlrights.tab:3: says again what line 2 says; the first one counts",
+			"ctrlrights.tab:3: admin has no rights at all: the rights are either all or read",
+		}},
+		{"ctrlrights.tab", "\"admin\"\n", []string{
+			"ctrlrights.tab: no control account has all rights",
+			"ctrlrights.tab:1: admin has no rights at all: its row does not say which",
+		}},
+		{"ctrlrights.tab", "\"Admin\"|\"all,secrets\"\n", []string{}},
 		{"custdomains/.tab", "\"redirect\"|\"a.test\"\n", []string{"custdomains/.tab: risky: a catch-all custom domain takes mail for every domain; at CompatLevel 0 that is an open relay"}},
 		{"domains/example.test/user/pop3.ipmap.tab", "\"10.0.0.0\"|\"255.0.0.0\"|\"DENY\"\n", []string{"domains/example.test/user/pop3.ipmap.tab:1: 3 fields where 4 are needed"}},
 	} {
