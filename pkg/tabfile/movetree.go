@@ -18,6 +18,7 @@ import (
 type moves struct {
 	from map[string]string // by the new name
 	away map[string]bool   // the old names
+	all  *pathSet          // old names, also of moves that were taken back
 }
 
 // MoveTree gives a folder, with all that is in it, another name in the folder
@@ -25,6 +26,9 @@ type moves struct {
 // [fs.ErrExist] when the new name is taken. A name that a folder leaves in a
 // transaction cannot be used again in the same one.
 func (tx *Tx) MoveTree(from, to string) error {
+	if tx.moved.all == nil {
+		tx.moved = moves{from: make(map[string]string), away: make(map[string]bool), all: newPathSet()}
+	}
 	place, gone := tx.where(from)
 	switch {
 	case gone:
@@ -53,6 +57,7 @@ func (tx *Tx) MoveTree(from, to string) error {
 		tx.moved.from[to] = place
 	}
 	tx.moved.away[place] = place != to
+	tx.moved.all.add(place)
 	tx.undo = append(tx.undo, func() {
 		delete(tx.moved.from, to)
 		tx.moved.away[place] = known
@@ -83,12 +88,7 @@ func (tx *Tx) where(name string) (place string, gone bool) {
 // movesAround reports whether this transaction moves a folder above or inside
 // the one at place.
 func (tx *Tx) movesAround(place string) bool {
-	for _, from := range tx.moved.from {
-		if strings.HasPrefix(from, place+"/") || strings.HasPrefix(place, from+"/") {
-			return true
-		}
-	}
-	return false
+	return tx.moved.all.parents[place] || tx.moved.all.covers(path.Dir(place))
 }
 
 // free returns why nothing can get that name.

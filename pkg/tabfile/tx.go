@@ -38,8 +38,7 @@ type Tx struct {
 var errConflict = errors.New("tabfile: transaction runs again")
 
 func newTx(s *Store, b *batch) *Tx {
-	return &Tx{s: s, tables: make(map[string]*TxTable), batch: b, last: make(map[string]int),
-		moved: moves{from: make(map[string]string), away: make(map[string]bool)}}
+	return &Tx{s: s, tables: make(map[string]*TxTable), batch: b, last: make(map[string]int)}
 }
 
 // Attempt runs f and returns its error, after which the changes that f made are
