@@ -121,19 +121,16 @@ func (s *Service) open(name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// isSecret reports whether a file holds keys or passwords. Some file systems
-// do not tell cases apart, so it does not either.
+// isSecret reports whether a file holds keys or passwords, also a copy that people
+// have made of one, such as mailusers.tab.bak. Some file systems do not tell cases
+// apart, so it does not either.
 func isSecret(name string) bool {
-	name = tabfile.Fold(name)
-	dir, base := path.Split(name)
-	switch {
-	case strings.HasSuffix(base, ".key"), strings.HasPrefix(dir, "userauth/smtp/"):
-		return true
-	case dir == "":
-		return slices.Contains([]string{mailroot.UsersTab, mailroot.AccountsTab, mailroot.LinksTab, mailroot.SMTPAuthTab}, base)
-	}
-	return false
+	dir, base := path.Split(tabfile.Fold(name))
+	return strings.HasSuffix(base, ".key") || strings.HasPrefix(dir, "userauth/smtp/") ||
+		slices.ContainsFunc(secretTables, func(table string) bool { return strings.Contains(base, table) })
 }
+
+var secretTables = []string{mailroot.UsersTab, mailroot.AccountsTab, mailroot.LinksTab, mailroot.SMTPAuthTab}
 
 // CheckSetFile returns why SetFile would refuse the file whatever its content.
 func (s *Service) CheckSetFile(_ context.Context, name string) error {

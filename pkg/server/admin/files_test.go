@@ -150,8 +150,8 @@ func TestLinksOfTheAdministratorAreFollowed(t *testing.T) {
 }
 
 func TestSecretsNeedARightAtLevel1(t *testing.T) {
-	secrets := []string{"mailusers.tab", "./ctrlaccounts.tab", "pop3links.tab", "smtpauth.tab", "server.key", "MAILUSERS.tab", "userauth/smtp/x.tab", "sub/other.KEY"}
-	files := map[string]string{"server.key": "key", "userauth/smtp/x.tab": "PLAIN u p\n", "MAILUSERS.tab": "", "sub/other.KEY": "",
+	secrets := []string{"mailusers.tab", "./ctrlaccounts.tab", "pop3links.tab", "smtpauth.tab", "server.key", "MAILUSERS.tab", "userauth/smtp/x.tab", "sub/other.KEY", "mailusers.tab.bak", "sub/old-ctrlaccounts.tab~"}
+	files := map[string]string{"server.key": "key", "userauth/smtp/x.tab": "PLAIN u p\n", "MAILUSERS.tab": "", "sub/other.KEY": "", "mailusers.tab.bak": "", "sub/old-ctrlaccounts.tab~": "",
 		"ctrlaccounts.tab": "admin 1512\nkeeper 1512 secrets,other\n"}
 	f := start(t, files)
 	for _, name := range secrets {
