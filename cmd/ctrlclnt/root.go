@@ -49,6 +49,8 @@ func (p *program) newRoot(out io.Writer) *cobra.Command {
 		RunE:              p.runHelp,
 		ValidArgsFunction: completeHelp,
 	}
+	help.Flags().Bool("man", false, "write the manual page in roff")
+	help.Flags().MarkHidden("man")
 	root.SetHelpCommand(help)
 	root.AddCommand(help)
 	root.SetOut(out)
@@ -63,6 +65,9 @@ func (p *program) newRoot(out io.Writer) *cobra.Command {
 
 func (p *program) runHelp(cmd *cobra.Command, args []string) error {
 	out := cmd.OutOrStdout()
+	if manual, _ := cmd.Flags().GetBool("man"); manual {
+		return writeManual(out, p.name)
+	}
 	if len(args) == 0 {
 		writeHelp(out, p.name)
 		return nil
