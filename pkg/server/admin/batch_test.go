@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 
@@ -291,5 +292,49 @@ func TestBatchReturnsTheErrorOfItsStep(t *testing.T) {
 	})
 	if n != 1 || err != own {
 		t.Errorf("step %d, %v, want 1 and the error itself", n, err)
+	}
+}
+
+// What a batch has acknowledged is whole on disk at once: here in a copy of the MailRoot
+// as it is then, with the journal, which is what a server finds after a power cut.
+func TestAcknowledgedBatchIsOnDisk(t *testing.T) {
+	f := start(t, nil)
+	n, err := f.batch(addDomain("new.test"), addUser("new.test", "ann"), setVar("new.test", "ann", "RealName", "Ann"), addAlias("new.test", "info", "ann"))
+	if n != 4 || err != nil {
+		t.Fatalf("step %d: %v", n, err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(f.dir)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := mailroot.Open(t.Context(), dir, mailroot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	u, ok := root.User("new.test", "ann")
+	if !ok || !root.IsDomain("new.test") || !root.HasAlias("new.test", "info") {
+		t.Error("a part of the batch is missing")
+	}
+	vars, err := root.UserVars(u)
+	if name, _ := vars.Lookup("RealName"); err != nil || name != "Ann" {
+		t.Errorf("RealName is %q (%v), want Ann", name, err)
+	}
+}
+
+func TestTryInABatchLeavesNothing(t *testing.T) {
+	f := start(t, nil)
+	n, err := f.batch(
+		func(ctx context.Context, s *Service) error { return s.Try().DomainAdd(ctx, "new.test") },
+		addDomain("new.test"),
+		func(ctx context.Context, s *Service) error {
+			return s.Try().UserDel(ctx, "xmailserver.test", "xmailuser")
+		},
+	)
+	if n != 3 || err != nil {
+		t.Fatalf("step %d: %v", n, err)
+	}
+	if _, ok := f.Root().User("xmailserver.test", "xmailuser"); !ok || !f.Root().IsDomain("new.test") {
+		t.Error("what was tried was done, or what was done is missing")
 	}
 }

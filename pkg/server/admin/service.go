@@ -43,6 +43,7 @@ type Service struct {
 
 	owns  func(domain string) bool // nil: no limit
 	batch *batch                   // nil: each function is a transaction of its own
+	undo  bool                     // takes back in a batch what it changes
 }
 
 // New returns the service of a MailRoot.
@@ -60,7 +61,7 @@ func New(root *mailroot.Root, o Options) *Service {
 // change nothing. No hooks run.
 func (s *Service) Try() *Service {
 	t := *s
-	t.try = true
+	t.try, t.undo = true, s.batch != nil
 	return &t
 }
 
@@ -92,10 +93,12 @@ func (s *Service) Sync(ctx context.Context) error { return translate(s.root.Stor
 // update runs f as a transaction, or tries to. f may run more than once.
 func (s *Service) update(ctx context.Context, f func(*mailroot.Tx) error) error {
 	f = s.guarded(f)
-	if s.batch != nil {
+	switch {
+	case s.batch != nil && s.undo:
+		return translate(s.batch.only(f))
+	case s.batch != nil:
 		return translate(f(s.batch.tx))
-	}
-	if s.try {
+	case s.try:
 		return translate(s.root.Try(ctx, f))
 	}
 	return translate(s.root.Update(ctx, f))
