@@ -19,13 +19,22 @@ type File struct {
 
 // Write writes the process id to name, decimal and without a line end. Where
 // name belongs to another live process or cannot be written, a file of the same
-// base name in fallback takes its place, and note says why.
-func Write(name, fallback string) (f *File, note string, err error) {
-	f, err = write(name)
+// base name in root takes its place, and note says why.
+//
+// Root is the MailRoot, which the caller has locked: a file there was left by a
+// process that did not stop cleanly, also where its number is another's now or
+// its parent has not seen its end yet.
+func Write(name, root string) (f *File, note string, err error) {
+	if !sameFolder(filepath.Dir(name), root) {
+		err = free(name)
+	}
+	if err == nil {
+		f, err = write(name)
+	}
 	if err == nil {
 		return f, "", nil
 	}
-	other := filepath.Join(fallback, filepath.Base(name))
+	other := filepath.Join(root, filepath.Base(name))
 	f, err2 := write(other)
 	if err2 != nil {
 		return nil, "", fmt.Errorf("%w; %w", err, err2)
@@ -45,13 +54,29 @@ func (f *File) Remove() error {
 	return os.Remove(f.path)
 }
 
-func write(name string) (*File, error) {
-	if content, err := os.ReadFile(name); err == nil {
-		pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-		if err == nil && pid != os.Getpid() && alive(pid) {
-			return nil, fmt.Errorf("%s belongs to process %d", name, pid)
-		}
+func sameFolder(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
 	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// free returns an error where the file name holds the id of another live process.
+func free(name string) error {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err == nil && pid != os.Getpid() && alive(pid) {
+		return fmt.Errorf("%s belongs to process %d", name, pid)
+	}
+	return nil
+}
+
+func write(name string) (*File, error) {
 	f := &File{path: name, pid: strconv.Itoa(os.Getpid())}
 	temp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 	if err != nil {

@@ -68,6 +68,28 @@ func TestStaleFileIsReplaced(t *testing.T) {
 	}
 }
 
+// Who holds the lock of the MailRoot is alone in it: a number in a pid file there
+// is that of a process which was killed, whoever has it now.
+func TestFileInTheMailRootIsReplacedWhateverItHolds(t *testing.T) {
+	dir, root := t.TempDir(), t.TempDir()
+	parent := strconv.Itoa(os.Getppid())
+	inRoot := filepath.Join(root, "xmaild.pid")
+	for _, name := range []string{inRoot, filepath.Join(root, ".", "xmaild.pid"), filepath.Join(dir, "xmaild.pid")} {
+		for _, stale := range []string{filepath.Join(dir, "xmaild.pid"), inRoot} {
+			if err := os.WriteFile(stale, []byte(parent), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, _, err := Write(name, root)
+		if err != nil {
+			t.Fatalf("Write %s where root has the file of another: %v", name, err)
+		}
+		if f.Path() != inRoot || read(t, inRoot) != strconv.Itoa(os.Getpid()) {
+			t.Errorf("Write %s: file %s holds %q, want %s with this process", name, f.Path(), read(t, f.Path()), inRoot)
+		}
+	}
+}
+
 func TestMissingFolderFallsBack(t *testing.T) {
 	root := t.TempDir()
 	f, note, err := Write(filepath.Join(root, "no", "such", "x.pid"), root)
