@@ -38,6 +38,14 @@ func (r *recorder) requests(t *testing.T) string {
 	return string(content)
 }
 
+// reply writes the file reply-COMMAND.
+func (r *recorder) reply(t *testing.T, command string, lines ...string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, "reply-"+command), []byte(strings.Join(lines, "\n")+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRetryIsForConnectingOnly(t *testing.T) {
 	r := startTestRecorder(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

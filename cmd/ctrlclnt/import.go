@@ -165,7 +165,7 @@ func (p *program) newImporter(o *options) (*importer, error) {
 		return nil, err
 	}
 	if i.rows, err = readRows(k, content); err != nil {
-		return nil, &localError{code: codeBadInput, info: i.name + ": " + err.Error()}
+		return nil, &localError{code: codeReadFile, info: i.name + ": " + err.Error()}
 	}
 	return i, nil
 }
@@ -192,7 +192,7 @@ func (i *importer) openReport() error {
 			continue
 		}
 		if was.object != r.object {
-			return &localError{code: codeBadInput, info: fmt.Sprintf("the report is of another file: line %d is %s there and %s in %s", r.line, was.object, r.object, i.name)}
+			return &localError{code: codeReadFile, info: fmt.Sprintf("the report is of another file: line %d is %s there and %s in %s", r.line, was.object, r.object, i.name)}
 		}
 		switch was.verdict {
 		case verdictDone, verdictExists:

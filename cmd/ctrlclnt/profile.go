@@ -31,7 +31,7 @@ func (o *options) withProfile(args []string, lookup func(string) (string, bool))
 	}
 	merged := &options{timeout: defaultTimeout}
 	if err := merged.readProfile(fields); err != nil {
-		return nil, &localError{code: codeBadInput, info: fmt.Sprintf("profile %q in %s: %v", o.profile, path, err)}
+		return nil, &localError{code: codeReadFile, info: fmt.Sprintf("profile %q in %s: %v", o.profile, path, err)}
 	}
 	switch { // a password given here is in place of the profile's, wherever that has it
 	case o.hasPassword:

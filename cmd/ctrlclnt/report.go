@@ -54,10 +54,17 @@ type reportRow struct {
 	password string
 }
 
-// createReport begins a report. One with passwords in it is not overwritten.
+// createReport begins a report. A file that is no report, and a report with passwords
+// in it, are not overwritten.
 func createReport(path string, passwords bool) (*report, error) {
-	if old, had, err := readReport(path); err == nil && had && len(old) > 0 {
-		return nil, fmt.Errorf("%s has passwords that were made before: go on with --resume, or move it away", path)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		old, had, err := readReport(path)
+		if err != nil {
+			return nil, err
+		}
+		if had && len(old) > 0 {
+			return nil, fmt.Errorf("%s has passwords that were made before: go on with --resume, or move it away", path)
+		}
 	}
 	return openReport(path, passwords, os.O_TRUNC)
 }
@@ -245,14 +252,14 @@ func readReport(path string) (rows map[int]reportRow, passwords bool, err error)
 		if err == io.EOF {
 			return rows, passwords, nil
 		}
-		if err != nil {
-			if r.InputOffset() >= int64(len(content)) {
-				return rows, passwords, nil // cut short inside quotes
-			}
-			return nil, false, fmt.Errorf("%s: %w", path, err)
+		n := 0
+		if err == nil {
+			n, err = strconv.Atoi(fields[0])
 		}
-		n, err := strconv.Atoi(fields[0])
-		if err != nil || len(fields) < len(first) {
+		switch {
+		case (err != nil || len(fields) < len(first)) && r.InputOffset() >= int64(len(content)):
+			return rows, passwords, nil // cut short
+		case err != nil || len(fields) < len(first):
 			return nil, false, fmt.Errorf("%s is no report of an import: it has a record %q", path, fields)
 		}
 		row := reportRow{object: fields[1], verdict: verdict(fields[2]), code: fields[3], text: fields[4]}

@@ -35,13 +35,6 @@ func (s *screen) want(text string) {
 	s.text.WriteString(rest)
 }
 
-func (r *recorder) reply(t *testing.T, command string, lines ...string) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(r.dir, "reply-"+command), []byte(strings.Join(lines, "\n")+"\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // startOnTerminal runs ctrlclnt on a terminal.
 func startOnTerminal(t *testing.T, r *recorder, args ...string) (*screen, *exec.Cmd, *os.File) {
 	t.Helper()

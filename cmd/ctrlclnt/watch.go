@@ -151,11 +151,7 @@ func (w *watch) print(lines []string) error {
 		return nil
 	}
 	c, _ := commands.Lookup("auditlist")
-	s := shape{columns: c.Rows}
-	if s.columns == nil {
-		s.columns = []string{"time", "admin", "address", "command", "args", "code"}
-	}
-	out := newListWriter(w.o.format, w.p.stdout, s, term.IsTerminal(int(w.p.stdout.Fd())))
+	out := newListWriter(w.o.format, w.p.stdout, shape{columns: c.Rows}, term.IsTerminal(int(w.p.stdout.Fd())))
 	for _, line := range lines {
 		if err := out.line(line); err != nil {
 			return outputError(err)

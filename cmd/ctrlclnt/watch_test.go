@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/xmaild/xmaild/pkg/server/servertest"
 )
 
 func TestWatchShowsEachRowOnce(t *testing.T) {
@@ -73,5 +77,39 @@ auditlist "2026-11-22T10:00:03Z" "user*"
 	}
 	if status := p.run([]string{"-s", r.plain, "-u", "admin", "watch", "--since", "yesterday"}); status != exitUsage {
 		t.Errorf("--since yesterday: status %d, want %d", status, exitUsage)
+	}
+}
+
+func TestWatchFollowsAnXmaild(t *testing.T) {
+	s := servertest.Start(t)
+	client := s.Dial(t)
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var stderr strings.Builder
+	p := &program{name: "ctrlclnt", stdout: out, stderr: &stderr, lookup: environment("CTRL_PASSWORD=" + servertest.Password)}
+	domains := []string{"one.example", "two.example", "three.example"}
+	p.wait = func(ctx context.Context, _ time.Duration) error {
+		if len(domains) == 0 {
+			return errors.New("that will do")
+		}
+		_, err := client.Do(ctx, "domainadd", domains[0])
+		domains = domains[1:]
+		return err
+	}
+	p.run([]string{"-s", s.Addr, "-u", servertest.User, "-o", "tsv", "watch", "domainadd"})
+	content, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for line := range strings.Lines(string(content)) {
+		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		seen = append(seen, fields[min(4, len(fields)-1)])
+	}
+	if diff := cmp.Diff([]string{"one.example", "two.example", "three.example"}, seen); diff != "" {
+		t.Errorf("-want +got\n%s\n%s%s", diff, content, stderr.String())
 	}
 }
