@@ -126,8 +126,8 @@ func (s *Store) take(t *table, e *edit) bool {
 	if e.err != nil {
 		return false // looked at again
 	}
-	if id, err := s.idOnDisk(t.name); err != nil || id != e.id {
-		return false
+	if id, err := s.idOnDisk(t.name); err != nil || id != e.id || id == *t.known.Load() {
+		return false // changed again, or somebody else has taken it
 	}
 	if problem := e.hold(); problem != nil {
 		if t.held != e.id {
