@@ -88,6 +88,55 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestNoExampleIsForgotten wants every script in the test above, and in the
+// crontab none that does not exist.
+func TestNoExampleIsForgotten(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, file := range files {
+		tests.WriteString(read(t, file))
+	}
+	entries, err := os.ReadDir("../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := map[string]bool{}
+	for _, e := range entries {
+		if !strings.HasPrefix(read(t, "../examples/"+e.Name()), "#!/bin/sh\n") {
+			continue
+		}
+		scripts[e.Name()] = true
+		if want := "\nstatus 0 " + e.Name() + " -h\nstdout 'usage: " + e.Name() + "'\n"; !strings.Contains(tests.String(), want) {
+			t.Errorf("no test has the lines %q", want)
+		}
+		if info, err := e.Info(); err != nil || info.Mode()&0o111 != 0o111 {
+			t.Errorf("%s: mode %v, %v, want one that may be run", e.Name(), info.Mode(), err)
+		}
+	}
+	const folder = "/usr/local/lib/xmaild/"
+	jobs := strings.Split(read(t, "../examples/crontab"), folder)
+	for _, job := range jobs[1:] {
+		if name := strings.Fields(job)[0]; !scripts[name] {
+			t.Errorf("the crontab runs %s%s, which scripts/examples does not have", folder, name)
+		}
+	}
+	if len(jobs) == 1 {
+		t.Errorf("the crontab runs nothing of %s", folder)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
 // deliver puts a message of so many bytes into the mailbox of an account. No disk
 // is filled with it.
 func deliver(mailRoot string, args []string) error {
