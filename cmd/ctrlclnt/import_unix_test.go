@@ -35,13 +35,13 @@ type relay struct {
 	event    func(client, server net.Conn)
 }
 
-func startRelay(t *testing.T, server string) *relay {
+func startRelay(t *testing.T, server string, original bool) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{addr: l.Addr().String()}
+	r := &relay{addr: l.Addr().String(), original: original}
 	var wg sync.WaitGroup
 	t.Cleanup(func() { l.Close(); wg.Wait() })
 	wg.Go(func() {
@@ -95,6 +95,13 @@ func (r *relay) up(c, s net.Conn) {
 			event(c, s)
 		}
 	}
+}
+
+// count returns how many lines have come.
+func (r *relay) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lines
 }
 
 // when sets what happens after n lines more.
@@ -234,8 +241,7 @@ func TestImportGoesOnAfterAnInterruption(t *testing.T) {
 			}
 			dir := t.TempDir()
 			file, report := manyUsers(t, dir, "many.example", n, false), filepath.Join(dir, "report.csv")
-			r := startRelay(t, s.Addr)
-			r.original = tt.original
+			r := startRelay(t, s.Addr, tt.original)
 			process := make(chan *os.Process, 1)
 			r.when(n/2, func(client, server net.Conn) {
 				tt.when(<-process, client, server)
@@ -287,10 +293,10 @@ func TestImportGoesOnAfterAnInterruption(t *testing.T) {
 				}
 			}
 			// Once more there is nothing to do.
-			lines := r.lines
+			lines := r.count()
 			stderr, state = runClient(t, r.addr, nil, append(args, "--resume")...)
-			if !state.Success() || r.lines-lines > 2 {
-				t.Errorf("resumed when all was done: %v, %d lines sent\n%s", state, r.lines-lines, stderr)
+			if !state.Success() || r.count()-lines > 2 {
+				t.Errorf("resumed when all was done: %v, %d lines sent\n%s", state, r.count()-lines, stderr)
 			}
 		})
 	}
