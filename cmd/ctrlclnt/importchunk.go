@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
@@ -90,7 +91,7 @@ func (t *transactions) run(ctx context.Context, end int, stopping <-chan struct{
 	default:
 		return t.commit(ctx, rows, end, start)
 	}
-	t.settle(rows, end, verdictUnsent, "", 0)
+	t.settle(rows, end, verdictUnsent, "")
 	return true, nil
 }
 
@@ -102,16 +103,22 @@ func (t *transactions) commit(ctx context.Context, rows []*row, end int, start t
 	switch {
 	case err == nil:
 		t.grow(t.i.p.time().Sub(start))
-		t.settle(rows, end, verdictDone, "", 0)
+		t.settle(rows, end, verdictDone, "")
 	case refused != nil && refused.Code != ctrl.CodeShutdown:
 		t.refused()
 		return false, nil
 	case errors.As(err, &unknown):
 		t.i.lose(err)
-		t.settle(rows, end, verdictUnknown, unknown.Error(), exitUnknown)
+		t.settle(rows, end, verdictUnknown, unknown.Error())
+		var lines []int
+		for _, r := range rows {
+			lines = append(lines, r.line)
+		}
+		t.i.progress.clear()
+		fmt.Fprintf(t.i.p.stderr, "%s: the outcome of line %s is unknown: all of it was done, or nothing\n", visible(t.i.name, false), lineRanges(lines))
 	default:
 		t.i.lose(err)
-		t.settle(rows, end, verdictUnsent, "", 0)
+		t.settle(rows, end, verdictUnsent, "")
 	}
 	return true, nil
 }
@@ -134,9 +141,9 @@ func (t *transactions) refused() {
 }
 
 // settle gives rows of a transaction their verdict.
-func (t *transactions) settle(rows []*row, end int, v verdict, text string, exit int) {
+func (t *transactions) settle(rows []*row, end int, v verdict, text string) {
 	for _, r := range rows {
-		t.i.settle(r, v, "", text, exit)
+		t.i.settle(r, v, "", text, 0)
 	}
 	t.i.next = end
 	t.i.progress.show(t.i.settled(), t.i.failures())
