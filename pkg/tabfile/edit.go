@@ -149,7 +149,6 @@ func (s *Store) take(t *table, e *edit) bool {
 // adopt makes the journal and the memory follow an edit.
 func (s *Store) adopt(t *table, e *edit) error {
 	s.keepBefore(t)
-	s.logRemoved(t, e.content)
 	merged, pending := e.content, t.pending
 	if len(pending) > 0 {
 		var lost int
@@ -158,6 +157,7 @@ func (s *Store) adopt(t *table, e *edit) error {
 			s.log.Warn("edit wins over changes of the same rows", "file", t.name, "changes", lost)
 		}
 	}
+	s.logRemoved(t, merged)
 	st := state{id: e.id}
 	small := len(e.text) <= directMax
 	if !small {
@@ -222,8 +222,8 @@ func (s *Store) keepBefore(t *table) {
 	}
 }
 
-// logRemoved logs the rows that an edit removed by their keys, which hold no
-// secret.
+// logRemoved logs the rows that are gone with an edit by their keys, which hold
+// no secret. Rows that the file did not show before are not among them.
 func (s *Store) logRemoved(t *table, after *content) {
 	if len(after.indexes) == 0 {
 		return

@@ -118,13 +118,13 @@ func (p *plan) rewrite(t *table) error {
 		p.shown[t] = st
 		return err
 	}
-	rename := p.steps[first]
+	rename, discard := p.steps[first], p.undo[len(p.undo)-1]
 	p.shown[t] = st
 	p.steps[first] = func() error {
 		if !p.s.sameOnDisk(t) { // an editor was faster: merged when it is done
 			delete(p.shown, t)
 			t.direct = false
-			return nil
+			return discard()
 		}
 		return rename()
 	}
