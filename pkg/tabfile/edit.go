@@ -132,7 +132,13 @@ func (s *Store) take(t *table, e *edit) bool {
 	if problem := e.hold(); problem != nil {
 		if t.held != e.id {
 			t.held = e.id
-			s.setProblems(t.name, append([]Error{*problem}, e.problems...))
+			problems := []Error{*problem}
+			for _, other := range e.problems {
+				if other != *problem {
+					problems = append(problems, other)
+				}
+			}
+			s.setProblems(t.name, problems)
 			s.log.Error("edit is not in force; the last good rows are", "problem", problem.Error())
 		}
 		return false

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -83,6 +84,22 @@ func TestRowsThatAFileDidNotShowAreNotRemovedByItsEdit(t *testing.T) {
 	}
 	if strings.Contains(got, "pending") {
 		t.Errorf("log is %q, want nothing of a row that is still there", got)
+	}
+}
+
+func TestProblemsOfAnEditAreToldOnce(t *testing.T) {
+	root := t.TempDir()
+	ann := "\"a.org\"\t\"ann\"\t1\n"
+	writeTestFile(t, root, "users.tab", ann+"old nonsense\n")
+	s := openStore(t, root)
+	writeTestFile(t, root, "users.tab", ann+"old nonsense\nbroken\n")
+	waitFor(t, "the report of the broken edit", func() bool { return len(s.Problems()) > 1 })
+	var got []string
+	for _, p := range s.Problems() {
+		got = append(got, fmt.Sprintf("%s:%d", p.File, p.Line))
+	}
+	if want := []string{"users.tab:3", "users.tab:2"}; !slices.Equal(got, want) {
+		t.Errorf("problems in %v, want %v, what holds the edit back first", got, want)
 	}
 }
 
