@@ -125,8 +125,9 @@ func (c Command) repeats() (first, group int) {
 func (c Command) Secret(i int) bool { return i < len(c.Args) && c.Args[i].Secret }
 
 // Mask returns args (without the command) with "*" in place of secrets, for logs.
-// Of a command that is not in the table, and of one with a secret and a wrong number of
-// arguments, a secret may be anywhere: all are masked but the first.
+// Of a command that is not in the table, such as a login line that is sent twice, and
+// of one with a secret and a wrong number of arguments, a secret may be anywhere: all
+// are masked, but for a first one that two arguments of the command part from its secret.
 func Mask(name string, args []string) []string {
 	masked := slices.Clone(args)
 	c, ok := Lookup(name)
@@ -144,8 +145,10 @@ func Mask(name string, args []string) []string {
 		}
 		return masked
 	}
-	for i := 1; i < len(masked); i++ {
-		masked[i] = "*"
+	for i := range masked {
+		if i > 0 || !ok || c.Secret(0) || c.Secret(1) {
+			masked[i] = "*"
+		}
 	}
 	return masked
 }

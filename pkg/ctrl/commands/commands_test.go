@@ -269,7 +269,11 @@ func TestSecretsAreMasked(t *testing.T) {
 		{"userdel", "d u x", "d u x"},
 		{"useradd", "d secret", "d *"},
 		{"useradd", "d u my secret U", "d * * * *"},
-		{"userad", "d u secret U", "d * * *"},
+		{"userad", "d u secret U", "* * * *"},
+		{"admin", "secret", "*"},
+		{"ctrluserpasswd", "a secret", "a *"},
+		{"ctrluserpasswd", "secret", "*"},
+		{"try", "admin secret", "admin *"},
 		{"userlist", "d u", "d u"},
 	} {
 		if got := strings.Join(Mask(c.name, strings.Fields(c.args)), " "); got != c.want {
