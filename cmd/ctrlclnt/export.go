@@ -56,7 +56,8 @@ type exporter struct {
 	masked bool // to a terminal: control characters are made visible
 	width  int  // columns
 	rows   int
-	hidden int // without the password that they have
+	hidden int  // without the password that they have
+	stored bool // passwords come in their stored form: an empty one is none
 }
 
 func (p *program) runExport(o *options) int {
@@ -179,7 +180,7 @@ func (e *exporter) users(ctx context.Context, pattern []string) error {
 		started := false
 		err := e.list(ctx, append([]string{"userexport"}, pattern...), func(fields []string) error {
 			if !started {
-				started = true
+				started, e.stored = true, true
 				e.header([]string{"domain", "user", "stored", "type"})
 			}
 			return e.put(fields)
@@ -217,7 +218,7 @@ func (e *exporter) put(fields []string) error {
 		return nil
 	}
 	e.rows++
-	if e.kind.name == "users" && fields[2] == "" || e.kind.name == "links" && fields[4] == "" {
+	if e.kind.name == "users" && fields[2] == "" && !e.stored || e.kind.name == "links" && fields[4] == "" {
 		e.hidden++
 	}
 	if e.masked {

@@ -161,7 +161,7 @@ func (i *importer) refuse(f flight, e *ctrl.Error) {
 	switch {
 	case f.verify, exists && (i.o.bulk.skipExisting || i.o.existsOK) && !r.sentBefore:
 		i.exists(f, e)
-	case exists && r.sentBefore && r.steps[0][0] == "useradd" && len(r.steps[0]) == 5:
+	case exists && r.sentBefore && r.steps[0][0] == "useradd" && len(r.steps[0]) == 5 && r.steps[0][3] != "":
 		// Ours, if it has the password that was sent.
 		f.verify = true
 		i.ready = append(i.ready, f)

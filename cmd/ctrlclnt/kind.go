@@ -194,7 +194,7 @@ func planUser(r *row) ([][]string, error) {
 	if stored := r.values["stored"]; stored != "" {
 		add[3] = stored
 		add = append(add, "stored")
-	} else if add[3] == "" {
+	} else if add[3] == "" && t != "M" { // a mailing list needs none
 		return nil, errors.New("no password; --generate-passwords makes one")
 	}
 	steps := [][]string{add}
