@@ -201,6 +201,9 @@ func (b *batch) show(resp *ctrl.Response, l batchLine) error {
 		silent := b.failed > 0 && !b.o.bulk.keepGoing // it was sent before the failure showed
 		return b.p.printList(b.o, resp, l.command, l.known, silent)
 	}
+	if note := noteOf(resp, l.command); note != "" && !b.o.quiet {
+		fmt.Fprintf(b.p.stderr, "%s:%d: %s: %s\n", visible(b.name, false), l.n, l.command.Name, note)
+	}
 	return nil
 }
 

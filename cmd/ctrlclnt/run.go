@@ -258,7 +258,20 @@ func (j *job) exchange(ctx context.Context, client *ctrl.Client) error {
 		}
 		return resp.Upload(bytes.NewReader(content))
 	}
+	if note := noteOf(resp, j.command); note != "" && !j.o.quiet {
+		fmt.Fprintf(j.p.stderr, "%s: %s: %s\n", j.p.name, j.command.Name, note)
+	}
 	return nil
+}
+
+// noteOf returns what the server says of a change besides that it was made, such as
+// that another row leaves the new one without effect; "" where it says nothing.
+func noteOf(resp *ctrl.Response, c commands.Command) string {
+	note, ok := strings.CutPrefix(resp.Text, "OK ")
+	if !ok || resp.Status != ctrl.StatusOK || !c.Collectable() || strings.HasPrefix(note, "collected ") {
+		return ""
+	}
+	return visible(note, false)
 }
 
 // list prints a list to standard output or the file of -f.
