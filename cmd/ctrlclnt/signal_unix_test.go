@@ -3,9 +3,11 @@
 package main
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -51,5 +53,38 @@ func TestSignalsEndTheProgram(t *testing.T) {
 				t.Errorf("the folder has %v, %v; want the file alone", entries, err)
 			}
 		})
+	}
+}
+
+// TestWatchEndsInSilence interrupts watch, which is how it ends.
+func TestWatchEndsInSilence(t *testing.T) {
+	row := `"2026-11-22T10:00:00Z"` + "\t" + `"admin"`
+	server, err := startRawServer("> +00000 <1.2@127.0.0.1> xmaild\n<\n> +00000 OK\n<\n> +00100 OK\n> "+row+"\n> .\n<<\n", filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.stop()
+	cmd := exec.Command("ctrlclnt", "-s", server.addr, "-u", "admin", "-p", "pw", "watch", "--interval", "600")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != row+"\n" {
+		t.Errorf("shown %q, %v; want %q", line, err, row)
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); !ws.Signaled() || ws.Signal() != syscall.SIGINT {
+		t.Errorf("ended with %v, want by %v", cmd.ProcessState, syscall.SIGINT)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("told %q, want nothing", stderr.String())
 	}
 }

@@ -88,8 +88,10 @@ func (w *watch) follow(ctx context.Context, dialer ctrl.Dialer) (dialing bool, e
 		switch {
 		case errors.As(err, &refused) && refused.Code == ctrl.CodeCommand:
 			return false, &ctrl.Error{Code: refused.Code, Text: "this server keeps no audit log: " + refused.Text}
-		case errors.As(err, &local), ctx.Err() != nil:
+		case errors.As(err, &local):
 			return false, err
+		case ctx.Err() != nil: // a signal is how it ends: nothing was lost that should be told
+			return true, err
 		case errors.As(err, &refused) && refused.Code != ctrl.CodeShutdown && refused.Code != ctrl.CodeTimeout:
 			return false, err
 		case err != nil: // it only reads: asking again does nothing twice
@@ -102,7 +104,7 @@ func (w *watch) follow(ctx context.Context, dialer ctrl.Dialer) (dialing bool, e
 			continue
 		}
 		if err := w.p.pause(ctx, interval); err != nil {
-			return false, err
+			return true, err
 		}
 	}
 }
