@@ -222,6 +222,7 @@ func stepAbove(below, address string, oldUser, user string, id int) workStep {
 					if err := relay.InsertBefore(r, address); err != nil {
 						return err
 					}
+					break
 				}
 			}
 			r, ok := users.First("user", "a.org\t"+oldUser)

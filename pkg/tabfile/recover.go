@@ -283,10 +283,10 @@ func (r *recovery) known(disk string, onDisk bool) (from int, ok bool) {
 			}
 		}
 	}
-	// The file before the first whole write is one that is known, too.
+	// The file before one that was written as a whole is known by its sum.
 	for i := range r.steps {
-		if st := &r.steps[i]; st.kind == opWrite && i == 0 && st.sum == diskSum {
-			return 0, true
+		if st := &r.steps[i]; st.kind == opWrite && st.sum == diskSum {
+			return i, true
 		}
 	}
 	// A version in between: small tables are written at each change.

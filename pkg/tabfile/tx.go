@@ -152,10 +152,15 @@ func (tx *Tx) look(t *table, size int64) {
 }
 
 func (tx *Tx) enter(t *table) *TxTable {
-	tt := &TxTable{View: View{c: t.working, gone: t.gone}, tx: tx, name: t.name, t: t, shared: true}
+	tt := &TxTable{tx: tx, name: t.name, t: t, shared: true}
+	tt.show(t.working)
+	tt.View.gone = t.gone
 	tx.set(t.name, tt)
 	return tt
 }
+
+// show makes c the content of the table.
+func (tt *TxTable) show(c *content) { tt.View = View{c: c, lent: &tt.shared} }
 
 // change returns the content to change, which no reader sees yet.
 func (tt *TxTable) change() (*content, error) {

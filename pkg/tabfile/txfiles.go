@@ -209,7 +209,7 @@ func (tx *Tx) loadInto(name, text string) error {
 		return &Error{File: name, Msg: "no row would be left"}
 	}
 	tt.save()
-	tt.View = View{c: c}
+	tt.show(c)
 	tt.changed, tt.shared = true, false
 	return nil
 }
@@ -253,7 +253,7 @@ func (tx *Tx) RemoveFile(name string) error {
 			return err
 		}
 		tt.save()
-		tt.View = View{c: newContent(schema)}
+		tt.show(newContent(schema))
 		tt.changed, tt.shared = true, false
 	}
 	tx.add(op{kind: opWrite, path: name})

@@ -116,7 +116,8 @@ func (tx *Tx) ownFile(name string, schema *Schema, own ownPath) (*TxTable, error
 	if own.exists {
 		c, _ = parse(schema, name, own.data)
 	}
-	tt = &TxTable{View: View{c: c}, tx: tx, name: name, t: &table{name: name, schema: schema, working: c}, shared: true, made: own.made}
+	tt = &TxTable{tx: tx, name: name, t: &table{name: name, schema: schema, working: c}, shared: true, made: own.made}
+	tt.show(c)
 	if own.made != nil {
 		tx.set(name, tt)
 	}

@@ -26,6 +26,15 @@ func (r Row) Before(other Row) bool { return r.l.seq < other.l.seq }
 type View struct {
 	c    *content
 	gone bool
+	lent *bool // of a table in a transaction: set when somebody may walk through its rows
+}
+
+// walk returns the content to walk through, which nobody changes meanwhile.
+func (v *View) walk() *content {
+	if v.lent != nil {
+		*v.lent = true
+	}
+	return v.c
 }
 
 // Exists reports whether the file of the table is there. A table whose file
@@ -46,16 +55,20 @@ func (v *View) Rows() iter.Seq[Row] {
 		if v == nil {
 			return
 		}
-		v.c.lines.Scan(func(l *line) bool { return !l.row || yield(Row{l}) })
+		v.walk().lines.Scan(func(l *line) bool { return !l.row || yield(Row{l}) })
 	}
 }
 
 // First returns the earliest row in the file that has this key in an index.
 func (v *View) First(index, key string) (Row, bool) {
-	for row := range v.All(index, key) {
-		return row, true
+	var first *line
+	if v != nil {
+		v.c.withKey(v.c.schema.index(index), key, func(l *line) bool {
+			first = l
+			return false
+		})
 	}
-	return Row{}, false
+	return Row{first}, first != nil
 }
 
 // All returns the rows that have this key in an index, in file order.
@@ -64,7 +77,8 @@ func (v *View) All(index, key string) iter.Seq[Row] {
 		if v == nil {
 			return
 		}
-		v.c.withKey(v.c.schema.index(index), key, func(l *line) bool { return yield(Row{l}) })
+		c := v.walk()
+		c.withKey(c.schema.index(index), key, func(l *line) bool { return yield(Row{l}) })
 	}
 }
 
@@ -75,7 +89,8 @@ func (v *View) Prefix(index, prefix string) iter.Seq[Row] {
 		if v == nil {
 			return
 		}
-		tree := v.c.indexes[v.c.schema.index(index)]
+		c := v.walk()
+		tree := c.indexes[c.schema.index(index)]
 		tree.Ascend(entry{prefix, &line{}}, func(e entry) bool {
 			return len(e.key) >= len(prefix) && e.key[:len(prefix)] == prefix && yield(Row{e.line})
 		})
