@@ -360,7 +360,15 @@ func (s *Store) force(t *table) error {
 		return err
 	}
 	c, problems := parse(t.schema, t.name, text)
-	c.rebase(t.pending)
+	if _, lost := c.rebase(t.pending); lost > 0 {
+		// The edit was never in force and the changes were acknowledged: they
+		// are kept even where it has taken their row away.
+		for _, o := range net(t.pending) {
+			if o.kind == opReplace && c.find(o.text, 0) == nil {
+				c.append(o.text)
+			}
+		}
+	}
 	s.log.Warn("changes were written into an edit that is not in force", "file", t.name, "problem", problems)
 	t.working, t.pending = c, nil
 	id := idOf(info)

@@ -264,15 +264,20 @@ func TestBrokenEditKeepsLastGoodContentAndChangesGoOnTop(t *testing.T) {
 
 func TestCloseWritesChangesIntoBrokenEdit(t *testing.T) {
 	root := t.TempDir()
-	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n\"a.org\"\t\"eve\"\t5\n")
 	s := openStore(t, root)
 	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\nbroken\n")
 	waitFor(t, "the report of the broken edit", func() bool { return len(s.Problems()) > 0 })
 	mustUpdate(t, s, addUser("a.org", "bob", 2))
+	mustUpdate(t, s, func(tx *Tx) error {
+		row, _ := tx.Table("users.tab").First("user", "a.org\teve")
+		return tx.Table("users.tab").Replace(row, "a.org", "eve", "6")
+	})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\nbroken\n\"a.org\"\t\"bob\"\t2\n")
+	wantFile(t, root, "users.tab",
+		"\"a.org\"\t\"ann\"\t1\nbroken\n\"a.org\"\t\"bob\"\t2\n\"a.org\"\t\"eve\"\t6\n")
 }
 
 func TestUnreadableRowsAreSkippedAndKept(t *testing.T) {
