@@ -111,6 +111,7 @@ func (s *Server) ctrlLimits(vars mailroot.ServerVars) ctrl.Limits {
 		FailureDelay:    seconds("CTRL-FailedLoginDelay"),
 		CommandLine:     number("CTRL-MaxLineSize"),
 		UploadLine:      number("CTRL-MaxUploadLineSize"),
+		Handshake:       seconds("CTRL-HandshakeTimeout"),
 		Login:           seconds("CTRL-LoginTimeout"),
 		Idle:            s.config.CtrlTimeout,
 	}
@@ -127,6 +128,9 @@ func (s *Server) ctrlLimits(vars mailroot.ServerVars) ctrl.Limits {
 
 // warnRisks says once which of the reference's risky defaults are in force.
 func (s *Server) warnRisks(vars mailroot.ServerVars) {
+	if s.Administrator() == "" {
+		s.log.Warn("nobody can administer this server: ctrlaccounts.tab has no account", "missing", !s.root.Exists(mailroot.AccountsTab))
+	}
 	wild := false
 	for _, a := range append(s.CtrlAddrs(), s.CtrlsAddrs()...) {
 		wild = wild || a.Addr().IsUnspecified()

@@ -192,3 +192,24 @@ func TestSecretsOfCommandsAreMasked(t *testing.T) {
 		t.Errorf("the log holds a password, or no commands:\n%s", log)
 	}
 }
+
+// TestVanishedVariablesComeBackWithTheNextChange removes the table of an account
+// under the server, which goes on with its rows.
+func TestVanishedVariablesComeBackWithTheNextChange(t *testing.T) {
+	s := servertest.Start(t)
+	client := s.Dial(t)
+	const name = "domains/xmailserver.test/xmailuser/user.tab"
+	before := s.Read(t, name)
+	if _, err := client.Do(t.Context(), "uservarsset", "xmailserver.test", "xmailuser", "RealName", "Example User"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(s.Dir, name)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Do(t.Context(), "uservarsset", "xmailserver.test", "xmailuser", "Telephone", "17"); err != nil {
+		t.Fatal(err)
+	}
+	if want, got := before+"\"Telephone\"\t\"17\"\n", s.Read(t, name); got != want {
+		t.Errorf("user.tab holds %q, want %q", got, want)
+	}
+}

@@ -167,7 +167,7 @@ func (s *Service) removeUsers(tx *mailroot.Tx, domain, name string, users []mail
 			return err
 		}
 	}
-	if err := removeLinks(tx, slices.Collect(tx.LinksOf(domain, name))); err != nil {
+	if err := removeLinks(tx, linksTo(tx, domain, name)); err != nil {
 		return err
 	}
 	for _, d := range []struct {
@@ -183,6 +183,18 @@ func (s *Service) removeUsers(tx *mailroot.Tx, domain, name string, users []mail
 		}
 	}
 	return nil
+}
+
+// linksTo returns the POP3 links of an account, under the name of its domain and
+// those of the alias domains that lead to it.
+func linksTo(tx *mailroot.Tx, domain, name string) []mailroot.Link {
+	links := slices.Collect(tx.LinksOf(domain, name))
+	for a := range tx.AliasDomainsOf(domain) {
+		if _, own := tx.User(a.Alias, name); !own && !tabfile.EqualFold(a.Alias, domain) {
+			links = slices.AppendSeq(links, tx.LinksOf(a.Alias, name))
+		}
+	}
+	return links
 }
 
 // UserPasswd gives an account another password.

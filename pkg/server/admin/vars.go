@@ -62,7 +62,7 @@ func setUserVars(tx *mailroot.Tx, u mailroot.User, settings []Setting) error {
 		return err
 	}
 	if !table.Exists() {
-		return newUserTab(tx, u, settings)
+		return newUserTab(tx, u, table, settings)
 	}
 	for _, v := range settings {
 		if err := set(table, v); err != nil {
@@ -97,8 +97,14 @@ func set(table *tabfile.TxTable, v Setting) error {
 	return table.Replace(rows[0], v.Name, v.Value)
 }
 
-// newUserTab makes the table of an account that has none.
-func newUserTab(tx *mailroot.Tx, u mailroot.User, settings []Setting) error {
+// newUserTab makes the table of an account whose file is not there: with the
+// rows that stay in force where it vanished under the server.
+func newUserTab(tx *mailroot.Tx, u mailroot.User, table *tabfile.TxTable, settings []Setting) error {
+	var before []Setting
+	for row := range table.Rows() {
+		before = append(before, Setting{row.Field(0), row.Field(1)})
+	}
+	settings = append(before, settings...)
 	var names []string
 	values := make(map[string]string)
 	for _, v := range settings {

@@ -142,6 +142,7 @@ var serverVariables = func() []ServerVar {
 			restart(number("CTRL-FailedLoginWindow", 0, 1<<20, "300")), restart(number("CTRL-BlockTime", 0, 1<<20, "300")),
 			restart(number("CTRL-FailedLoginDelay", 0, 3600, "1")), restart(number("CTRL-MaxLineSize", 0, most, "4092")),
 			restart(number("CTRL-MaxUploadLineSize", 0, most, "65536")), restart(number("CTRL-MaxUploadSize", 0, most, "65536")),
+			restart(number("CTRL-HandshakeTimeout", 0, 1<<20, "30")),
 			restart(number("CTRL-LoginTimeout", 0, 1<<20, "90")),
 		},
 	)
