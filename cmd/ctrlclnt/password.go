@@ -18,7 +18,7 @@ func (p *program) readPassword(o *options) (string, error) {
 	case o.password != "":
 		return o.password, nil
 	case o.passwordFile != "":
-		return passwordFromFile(o.passwordFile)
+		return p.passwordFromFile(o.passwordFile)
 	}
 	tty := p.terminal()
 	if tty == nil {
@@ -37,8 +37,9 @@ func (p *program) readPassword(o *options) (string, error) {
 	return word, nil
 }
 
-// passwordFromFile reads the first line of a file that others may not read.
-func passwordFromFile(path string) (string, error) {
+// passwordFromFile reads the first line of a file, and tells a person at the
+// terminal when others may read it.
+func (p *program) passwordFromFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", &localError{code: codeOpenFile, info: "password file: " + err.Error()}
@@ -48,10 +49,11 @@ func passwordFromFile(path string) (string, error) {
 	if err != nil {
 		return "", &localError{code: codeOpenFile, info: "password file: " + err.Error()}
 	}
-	// A pipe, as the shell makes for <(…), is nobody else's; Windows has no such bits.
-	if info.Mode().IsRegular() && info.Mode().Perm()&0o006 != 0 && runtime.GOOS != "windows" {
-		return "", &localError{code: codeOpenFile, info: fmt.Sprintf(
-			"password file: everybody on this machine may read or change %s (mode %04o); run: chmod o-rw %[1]s", path, info.Mode().Perm())}
+	// A pipe, as the shell makes for <(…), is nobody else's; Windows has no such
+	// bits. Scripts are not to stop for it, nor is cron to mail it.
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o006 != 0 && runtime.GOOS != "windows" && p.watched() {
+		fmt.Fprintf(p.stderr, "password file: everybody on this machine may read or change %s (mode %04o); run: chmod o-rw %[1]s\n",
+			path, info.Mode().Perm())
 	}
 	content, err := io.ReadAll(io.LimitReader(f, 64<<10))
 	if err != nil {
@@ -65,12 +67,18 @@ func passwordFromFile(path string) (string, error) {
 	return line, nil
 }
 
+// watched reports whether a person sees what standard error says.
+func (p *program) watched() bool {
+	stderr, ok := p.stderr.(*os.File)
+	return ok && term.IsTerminal(int(stderr.Fd()))
+}
+
 // terminal returns where a person can be asked: standard input, or the
 // controlling terminal where standard input is something else, such as the
 // list of a shell loop, which is not ours to read. It is nil where nobody
 // would see the question.
 func (p *program) terminal() *os.File {
-	if err, ok := p.stderr.(*os.File); !ok || !term.IsTerminal(int(err.Fd())) {
+	if !p.watched() {
 		return nil
 	}
 	if p.stdin != nil && term.IsTerminal(int(p.stdin.Fd())) {
