@@ -32,7 +32,10 @@ var values = map[string][]string{
 	"userrename keep-alias": {"keep-alias"},
 	"mluseradd perms":       {"R", "W", "RW", "RA", "RWA"},
 	"commit check":          {"check"},
+	"ipmapadd service":      {"ctrl", "smtp", "pop3", "finger", "pop3:user@domain"},
 	"ipmapadd permission":   {"ALLOW", "DENY"},
+	"ipmapdel service":      {"ctrl", "smtp", "pop3", "finger", "pop3:user@domain"},
+	"ipcheck service":       {"ctrl", "smtp", "pop3", "finger", "pop3:user@domain"},
 	"poplnkadd authtype":    {"CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S"},
 }
 
