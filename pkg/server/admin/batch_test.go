@@ -265,6 +265,8 @@ func TestMailProcOfAnAdministratorOfDomains(t *testing.T) {
 		"external\t0\t0\t/bin/sh\tx\n", "\"External\"\t0\t0\t/bin/sh\tx\n", "mailbox\nFILTER\t0\t0\t/bin/sh\tx\n",
 		"smtprelay\tmx.example\n", "\t\texternal\t0\t0\t/bin/sh\tx\n", "unknown\n", " external\t0\t0\t/bin/sh\tx\n",
 		"redirect\tx@xmailserver.test\n", "redirect\txmailserver.TEST\n", "redirect\ta@b.example\tx@xmailserver.test\n",
+		"redirect\tx@xmailserver.test.\n", "redirect\t<x@xmailserver.test>\n", "redirect\tx@xmailserver.test,a@b.example\n",
+		"redirect\tx@[127.0.0.1]\n", "redirect\t@xmailserver.test:a@b.example\n", "redirect\tx@\n", "redirect\t\"\"\n",
 		"redirect\t@@FROM\n", "redirect\tx@$(NONE)xmailserver.test\n", "mailbox\r\nexternal\t0\t0\t/bin/sh\tx\r\n",
 	} {
 		f.wantKind(set(s, bad), Forbidden)

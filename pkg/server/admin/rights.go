@@ -149,9 +149,14 @@ func (s *Service) checkMailProc(tx *mailroot.Tx, file string, content []byte) er
 
 // checkTarget refuses to redirect mail to another domain that is handled here.
 func (s *Service) checkTarget(t mailroot.Tables, target string) error {
-	domain := target[strings.LastIndexByte(target, '@')+1:]
+	at := strings.LastIndexByte(target, '@')
+	local, domain := target[:max(at, 0)], target[at+1:]
 	if strings.Contains(target, "$(") || strings.HasPrefix(target, "@@") {
 		return forbidden("a redirection to %s, which has a macro, needs all rights", quote(target))
+	}
+	// Whatever else might be read as an address of another domain: <a@b>, a@b,c@d, a@b. and so on.
+	if checkDomainName(domain) != nil || strings.ContainsAny(local, "@<>()[],:;\" \t") {
+		return forbidden("a redirection to %s, which is neither a plain address nor a domain, needs all rights", quote(target))
 	}
 	return s.checkRemote(t, domain)
 }
