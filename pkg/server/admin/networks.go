@@ -52,7 +52,7 @@ func (a Address) parse() (tabfile.AddrRule, error) {
 func (a Address) parseNew() (tabfile.AddrRule, error) {
 	rule, err := a.parse()
 	if err == nil && len(rule.Warnings()) > 0 {
-		err = refuse(BadNetwork, "%s", strings.Join(rule.Warnings(), "; "))
+		err = refuse(BadNetwork, "not in a new row: %s", strings.Join(rule.Warnings(), "; "))
 	}
 	return rule, err
 }
