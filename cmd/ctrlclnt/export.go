@@ -163,8 +163,8 @@ func (e *exporter) write(ctx context.Context) error {
 		e.header([]string{"domain", "list", "address", "perms"})
 		return e.nested(ctx, pattern, "mluserlist", func(t string) bool { return t == "M" })
 	case "links":
-		pattern = nil // poplnklist takes exact names: put matches
-		return list("poplnklist", "domain", "user", "remote-host", "remote-user", "password", "authtype", "enabled")
+		e.header([]string{"domain", "user", "remote-host", "remote-user", "password", "authtype", "enabled"})
+		return e.links(ctx)
 	case "relays":
 		return list("relaylist", "address", "mask")
 	case "spammers":
@@ -173,10 +173,13 @@ func (e *exporter) write(ctx context.Context) error {
 	return fmt.Errorf("%s cannot be exported", e.kind.name)
 }
 
+// original reports whether the server is XMail itself, which is asked for nothing that it
+// does not know.
+func (e *exporter) original() bool { return strings.Contains(e.client.Greeting(), " CTRL Server;") }
+
 // users writes the accounts, with the stored form of their passwords where it can be had.
 func (e *exporter) users(ctx context.Context, pattern []string) error {
-	// XMail itself is asked for nothing that it does not know.
-	if !strings.Contains(e.client.Greeting(), " CTRL Server;") {
+	if !e.original() {
 		started := false
 		err := e.list(ctx, append([]string{"userexport"}, pattern...), func(fields []string) error {
 			if !started {
