@@ -26,7 +26,7 @@ tables hold a password, as XMCrypt of XMail does; with -d (--decode) the passwor
 of such a form. Without PASSWORD it is asked for, or the first line of standard
 input where that is no terminal. A word after "--" may begin with a dash.
 
-The form is the password XOR 65, in hexadecimal. It hides nothing.`,
+The form is every byte of the password XOR 0x65, in hexadecimal. It hides nothing.`,
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			decode, words := false, []string(nil)
