@@ -91,7 +91,7 @@ func (w *watch) follow(ctx context.Context, dialer ctrl.Dialer) (dialing bool, e
 		case errors.As(err, &local):
 			return false, err
 		case ctx.Err() != nil: // a signal is how it ends: nothing was lost that should be told
-			return true, err
+			return true, ctx.Err()
 		case errors.As(err, &refused) && refused.Code != ctrl.CodeShutdown && refused.Code != ctrl.CodeTimeout:
 			return false, err
 		case err != nil: // it only reads: asking again does nothing twice
