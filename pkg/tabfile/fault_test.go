@@ -146,9 +146,11 @@ func TestOneUnwritableFolderFailsOnlyItsTransaction(t *testing.T) {
 	}
 	s, _, root := openFaulty(t)
 	writeTestFile(t, root, "domains/locked/x", "")
-	if err := os.Chmod(filepath.Join(root, "domains/locked"), 0o500); err != nil {
+	locked := filepath.Join(root, "domains/locked")
+	if err := os.Chmod(locked, 0o500); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.Chmod(locked, 0o700) }) // so that it can be removed
 	err := s.Update(context.Background(), func(tx *Tx) error { return tx.MakeTree("domains/locked/eve", nil, nil) })
 	if !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("folder in a locked one: %v, want fs.ErrPermission", err)
