@@ -1,18 +1,12 @@
 package tabfile
 
-import "fmt"
-
 // In some tables the first row that matches decides, so a new one must be able
 // to stand above another.
 
 // InsertBefore adds a row right above another one of this table. Its errors are
 // those of [TxTable.Append].
 func (tt *TxTable) InsertBefore(row Row, fields ...string) error {
-	body, err := tt.t.schema.format(fields)
-	if err != nil {
-		return fmt.Errorf("%s: %w", tt.name, err)
-	}
-	c, err := tt.change()
+	c, body, err := tt.write(fields)
 	if err != nil {
 		return err
 	}

@@ -184,15 +184,20 @@ func (tt *TxTable) note(o op) {
 	}
 }
 
+// write returns a row as it stands in the table, and the content to put it in.
+func (tt *TxTable) write(fields []string) (c *content, body string, err error) {
+	if body, err = tt.t.schema.format(fields); err != nil {
+		return nil, "", fmt.Errorf("%s: %w", tt.name, err)
+	}
+	c, err = tt.change()
+	return c, body, err
+}
+
 // Append adds a row at the end of the table. The error wraps [fs.ErrNotExist]
 // when there is no such file, and [ErrUnwritable] when a field cannot be
 // written; a row that could not be read back is refused.
 func (tt *TxTable) Append(fields ...string) error {
-	body, err := tt.t.schema.format(fields)
-	if err != nil {
-		return fmt.Errorf("%s: %w", tt.name, err)
-	}
-	c, err := tt.change()
+	c, body, err := tt.write(fields)
 	if err != nil {
 		return err
 	}
@@ -203,11 +208,7 @@ func (tt *TxTable) Append(fields ...string) error {
 
 // Replace puts fields in the place of a row of this table.
 func (tt *TxTable) Replace(row Row, fields ...string) error {
-	body, err := tt.t.schema.format(fields)
-	if err != nil {
-		return fmt.Errorf("%s: %w", tt.name, err)
-	}
-	c, err := tt.change()
+	c, body, err := tt.write(fields)
 	if err != nil {
 		return err
 	}
