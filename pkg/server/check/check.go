@@ -36,7 +36,7 @@ func (f Finding) String() string {
 // of files and lines. The error is that of a MailRoot that cannot be read.
 func MailRoot(ctx context.Context, dir string) ([]Finding, error) {
 	c := &checker{fsys: os.DirFS(dir), tables: map[string][]row{}}
-	entries, err := fs.ReadDir(c.fsys, ".")
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", dir, err)
 	}
@@ -70,7 +70,7 @@ func MailRoot(ctx context.Context, dir string) ([]Finding, error) {
 // cannot be read it finds by itself.
 func Settings(dir string) ([]Finding, error) {
 	c := &checker{fsys: os.DirFS(dir), tables: map[string][]row{}}
-	entries, err := fs.ReadDir(c.fsys, ".")
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", dir, err)
 	}
