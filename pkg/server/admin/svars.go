@@ -149,9 +149,9 @@ func checkVarText(v mailroot.ServerVar, value string) error {
 		if n, err := strconv.Atoi(code); err != nil || len(code) != 3 || n < 400 || n > 599 || text == "" {
 			return errors.New("is a code from 400 to 599, a blank, and a text")
 		}
-	case mailroot.VarPassword:
-		if value != "reversible" {
-			return errors.New(`is "reversible"`)
+	case mailroot.VarWord:
+		if !slices.Contains(v.Words, value) {
+			return fmt.Errorf("is one of %s", strings.Join(v.Words, ", "))
 		}
 	case mailroot.VarTries, mailroot.VarMaps, mailroot.VarMethods, mailroot.VarServers, mailroot.VarSession:
 		return checkVarList(v.Type, value)

@@ -25,7 +25,7 @@ const (
 	VarMethods  VarType = "methods"  // SMTP AUTH methods with commas between them
 	VarServers  VarType = "servers"  // HOST:tcp or HOST:udp with commas between them
 	VarSession  VarType = "session"  // MailAuth, WantTLS, either with =0 or =1, with commas between them
-	VarPassword VarType = "password" // a scheme of storing passwords
+	VarWord     VarType = "word"     // one of the words of the variable
 )
 
 // A ServerVar is a variable that server.tab may have.
@@ -33,6 +33,7 @@ type ServerVar struct {
 	Name     string
 	Type     VarType
 	Min, Max int       // of a number
+	Words    []string  // of a word
 	Default  [2]string // what its absence means at CompatLevel 0 and 1
 	Restart  bool      // it counts from the next start on, and not at once
 }
@@ -99,6 +100,9 @@ var serverVariables = func() []ServerVar {
 	number := func(name string, least, most int, def ...string) ServerVar {
 		return ServerVar{Name: name, Type: VarNumber, Min: least, Max: most, Default: [2]string{def[0], def[len(def)-1]}}
 	}
+	word := func(name string, words []string, def ...string) ServerVar {
+		return ServerVar{Name: name, Type: VarWord, Words: words, Default: [2]string{def[0], def[len(def)-1]}}
+	}
 	text := func(t VarType, def string, names ...string) []ServerVar {
 		var all []ServerVar
 		for _, name := range names {
@@ -135,8 +139,15 @@ var serverVariables = func() []ServerVar {
 			number("MaxMessageSize", 0, most, "0"), number("Pop3LogPasswd", 0, 2, "0"), number("SSLMaxCertsDepth", 0, 100, "0"),
 		},
 		// Ours.
-		text(VarPassword, "reversible", "PasswordScheme"),
+		text(VarText, "xmaild", "ServerIdentity"),
 		[]ServerVar{
+			word("PasswordScheme", []string{"reversible", "argon2id", "bcrypt"}, "reversible", "argon2id"), flag("PasswordUpgrade", "0"),
+			word("SenderPolicy", []string{"off", "warn", "refuse"}, "off"), word("FilterFailure", []string{"accept", "defer"}, "accept", "defer"),
+			word("TLS-MinVersion", []string{"1.2", "1.3"}, "1.2"), flag("CatchAllRelay", "1", "0"), flag("LOGIN-RequireTLS", "0", "1"),
+			number("LOGIN-MaxFailures", 0, most, "20"), number("LOGIN-FailureWindow", 0, 1<<20, "300"),
+			number("LOGIN-BlockTime", 0, 1<<20, "300"), number("LOGIN-FailureDelay", 0, 3600, "1"), number("LOGIN-CacheTime", 0, 1<<20, "300"),
+			restart(number("SMTP-MaxSessionsPerAddress", 0, most, "128")), restart(number("POP3-MaxSessionsPerAddress", 0, most, "128")),
+			restart(number("FINGER-MaxSessionsPerAddress", 0, most, "16")),
 			restart(number("CompatLevel", 0, 1, "0")), flag("Pop3ScanCur", "0", "1"), flag("CTRL-RequireTLS", "0", "1"),
 			restart(number("CTRL-MaxSessionsPerAddress", 0, most, "128")), restart(number("CTRL-MaxFailedLogins", 0, most, "20")),
 			restart(number("CTRL-FailedLoginWindow", 0, 1<<20, "300")), restart(number("CTRL-BlockTime", 0, 1<<20, "300")),
