@@ -14,24 +14,11 @@ import (
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
-// customDir has a file of commands for each domain that is processed, not
-// handled. A name that begins with a dot stands for all domains that end so, and
-// one that is empty for all.
-const customDir = "custdomains"
-
 func checkCustomPath(domain string) error {
 	if strings.Contains(domain, "..") || strings.ContainsAny(domain, `/\`) {
 		return refuse(BadPath, "custom domain %s leaves its folder", quote(domain))
 	}
 	return checkValues("the domain", domain)
-}
-
-// customFile returns the file of a custom domain; "." is the one for all.
-func customFile(domain string) string {
-	if domain == "." {
-		domain = ""
-	}
-	return path.Join(customDir, domain+".tab")
 }
 
 // CustomDomain opens the file of commands that applies to a domain: its own, or
@@ -41,21 +28,14 @@ func (s *Service) CustomDomain(_ context.Context, domain string) (io.ReadCloser,
 	if err := checkCustomPath(domain); err != nil {
 		return nil, err
 	}
-	for name := domain; ; {
-		file := customFile(name)
-		if info, err := s.root.Stat(file); err == nil && !info.IsDir() {
-			return s.open(file)
-		}
-		if name == "" || name == "." {
-			return nil, refuse(NoCustomDomain, "no custom domain applies to %s", quote(domain))
-		}
-		rest := strings.TrimPrefix(name, ".")
-		if dot := strings.IndexByte(rest, '.'); dot >= 0 {
-			name = rest[dot:]
-		} else {
-			name = ""
-		}
+	file, err := s.root.CustomDomain(domain)
+	switch {
+	case err != nil:
+		return nil, refuse(CannotRead, "custom domain %s: %w", quote(domain), cause(err))
+	case file == "":
+		return nil, refuse(NoCustomDomain, "no custom domain applies to %s", quote(domain))
 	}
+	return s.open(file)
 }
 
 // CheckSetCustomDomain returns why SetCustomDomain would refuse the domain.
@@ -81,21 +61,21 @@ func (s *Service) SetCustomDomain(ctx context.Context, domain string, content []
 		return err
 	}
 	return s.update(ctx, func(tx *mailroot.Tx) error {
-		return writeFile(tx, customFile(tabfile.Fold(domain)), content)
+		return writeFile(tx, mailroot.CustomDomainFile(tabfile.Fold(domain)), content)
 	})
 }
 
 // CustomDomains returns the names of the custom domains, sorted. The one for
 // all is empty.
 func (s *Service) CustomDomains() (iter.Seq[string], error) {
-	names, err := s.root.ReadDir(customDir)
+	names, err := s.root.ReadDir(mailroot.CustomDomainDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, refuse(CannotRead, "%s: %w", customDir, cause(err))
+		return nil, refuse(CannotRead, "%s: %w", mailroot.CustomDomainDir, cause(err))
 	}
 	slices.Sort(names)
 	return func(yield func(string) bool) {
 		for _, name := range names {
-			info, err := s.root.Stat(path.Join(customDir, name))
+			info, err := s.root.Stat(path.Join(mailroot.CustomDomainDir, name))
 			if err != nil || info.IsDir() {
 				continue
 			}
