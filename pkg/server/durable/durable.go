@@ -22,6 +22,7 @@ type folder struct {
 
 // A round is one sync and those who wait for it.
 type round struct {
+	lead chan struct{} // one of them is told that the sync is its to run
 	done chan struct{}
 	err  error
 }
@@ -43,36 +44,34 @@ func (f *Folders) Sync(dir string) error {
 		f.folders[dir] = d
 	}
 	if d.next == nil {
-		d.next = &round{done: make(chan struct{})}
+		d.next = &round{lead: make(chan struct{}, 1), done: make(chan struct{})}
 	}
 	r := d.next
-	if d.running {
-		f.mu.Unlock()
-		<-r.done
-		return r.err
+	if !d.running {
+		d.running = true
+		r.lead <- struct{}{}
 	}
-	d.running = true
 	f.mu.Unlock()
-	f.run(dir, d)
-	<-r.done
+	select {
+	case <-r.done:
+	case <-r.lead:
+		f.run(dir, d, r)
+	}
 	return r.err
 }
 
-// run syncs a folder until nobody waits. Only the first caller's own round is run
-// by it; the others are handed on, so that no caller works for the rest for ever.
-func (f *Folders) run(dir string, d *folder) {
+// run syncs a folder for a round, and hands the next one to somebody of it.
+func (f *Folders) run(dir string, d *folder, r *round) {
 	f.mu.Lock()
-	r := d.next
-	d.next = nil
+	d.next = nil // who comes from here on may have changed the folder too late
 	f.mu.Unlock()
 	r.err = f.sync([]string{dir})
 	close(r.done)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if d.next != nil {
-		go f.run(dir, d) // ends when those who wait for it have been answered
+		d.next.lead <- struct{}{}
 		return
 	}
-	d.running = false
 	delete(f.folders, dir)
 }
