@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"crypto/hmac"
 	"crypto/md5"
+	"crypto/rand"
 	"encoding/hex"
 	"strings"
 )
@@ -23,14 +25,48 @@ func VerifyDigest(p Password, timestamp, digest string) bool {
 	return ok && match && clear != "" && timestamp != ""
 }
 
-// Nobody is the password of an account that does not exist: checking it takes
-// the time that any other takes, and it is never right.
-func Nobody() Password { return nobody{} }
+// Challenge returns a challenge for CRAM-MD5 or APOP that nobody can guess, in the
+// form of a message ID: <RANDOM@host>.
+func Challenge(host string) string {
+	return "<" + rand.Text() + "@" + host + ">"
+}
 
-type nobody struct{}
+// CRAM returns the answer to a challenge in CRAM-MD5 (RFC 2195): the HMAC-MD5 of
+// the challenge with the password as its key, in lower-case hexadecimal digits.
+func CRAM(challenge, clear string) string {
+	mac := hmac.New(md5.New, []byte(clear))
+	mac.Write([]byte(challenge))
+	return hex.EncodeToString(mac.Sum(nil))
+}
 
-func (nobody) Verify(clear string) bool {
-	Equal("", clear)
+// VerifyCRAM is [VerifyDigest] for CRAM-MD5.
+func VerifyCRAM(p Password, challenge, digest string) bool {
+	clear, ok := p.Clear()
+	match := Equal(CRAM(challenge, clear), strings.ToLower(digest))
+	return ok && match && clear != "" && challenge != ""
+}
+
+// Nobody is the password of an account that does not exist, where passwords are
+// reversible: checking it takes the time that any other takes, and it is never right.
+func Nobody() Password { return nobody{reversible("")} }
+
+// NobodyOf is [Nobody] where passwords are stored by a scheme: checking it takes the
+// time that one of that scheme takes. Schemes but those of [Hash] are as quick as the
+// reversible one.
+func NobodyOf(scheme string) Password {
+	switch scheme {
+	case Argon2id:
+		return nobody{argon2id{memory: newMemory, passes: newPasses, lanes: newLanes, salt: make([]byte, newSalt), hash: make([]byte, newHash)}}
+	case Bcrypt:
+		return nobody{bcryptHash("$2a$10$" + strings.Repeat(".", 53))}
+	}
+	return Nobody()
+}
+
+type nobody struct{ like Password }
+
+func (p nobody) Verify(clear string) bool {
+	p.like.Verify(clear)
 	return false
 }
 

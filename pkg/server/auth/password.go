@@ -1,5 +1,6 @@
-// Package auth verifies passwords and runs the external programs that accounts
-// may be authenticated by. It knows nothing of tables.
+// Package auth has the forms in which passwords are stored, the digests of logins
+// that do not send them, and the server's side of SASL mechanisms. It knows nothing
+// of tables.
 package auth
 
 import (
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // scrambleKey is XORed to every byte of a reversible password
@@ -53,15 +55,67 @@ type Password interface {
 	Clear() (clear string, ok bool)
 }
 
-// Parse reads a stored password. The reversible form is the only scheme yet;
-// later ones are told by how the text begins.
+// Parse reads a stored password of an account: a hash that begins with its
+// scheme ($argon2id$…, $2a$…, $2b$…, $2y$…), else the reversible form. A hash that
+// orders more work than a server ought to do for whoever logs in is an error. Errors
+// do not repeat the text.
 func Parse(stored string) (Password, error) {
+	if strings.HasPrefix(stored, "$") {
+		return parseHash(stored)
+	}
 	clear, err := Unscramble(stored)
 	if err != nil {
 		return nil, err
 	}
 	return reversible(clear), nil
 }
+
+// ParseLogin reads a password of smtpauth.tab: a hash that begins with its scheme,
+// else the password itself.
+func ParseLogin(stored string) (Password, error) {
+	if isHash(stored) {
+		return parseHash(stored)
+	}
+	return reversible(stored), nil
+}
+
+// LooksHashed reports whether [ParseLogin] takes the text for a hash, so that it
+// cannot be a password that is kept in clear.
+func LooksHashed(text string) bool { return isHash(text) }
+
+// Scheme returns the scheme of a stored password of an account, "" where it cannot
+// be read.
+func Scheme(stored string) string {
+	p, err := Parse(stored)
+	if err != nil {
+		return ""
+	}
+	return schemeOf(p, Reversible)
+}
+
+// LoginScheme returns the scheme of a password of smtpauth.tab, "" where it cannot
+// be read.
+func LoginScheme(stored string) string {
+	p, err := ParseLogin(stored)
+	if err != nil {
+		return ""
+	}
+	return schemeOf(p, ClearText)
+}
+
+func schemeOf(p Password, other string) string {
+	switch p.(type) {
+	case argon2id:
+		return Argon2id
+	case bcryptHash:
+		return Bcrypt
+	}
+	return other
+}
+
+// IsHashed reports whether it takes work to verify a password, and the password
+// cannot be known.
+func IsHashed(p Password) bool { return schemeOf(p, "") != "" }
 
 type reversible string
 
