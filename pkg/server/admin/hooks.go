@@ -2,9 +2,10 @@ package admin
 
 import (
 	"context"
+	"strings"
 
-	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/program"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
@@ -86,14 +87,27 @@ func (s *Service) runHook(ctx context.Context, h hookCall) {
 	if words == nil {
 		return
 	}
-	words = auth.Expand(words, h.vars)
+	words = program.Expand(words, h.vars)
 	start := s.root.Now()
-	err := auth.Program{Path: words[0], Args: words[1:], Dir: s.root.Dir, Timeout: s.opts.HookTimeout}.Run(ctx)
+	result, err := s.program(words, h.vars["PASSWD"]).Run(ctx)
 	log := s.log.With("action", h.action, "domain", h.domain, "user", h.vars["USER"],
 		"program", words[0], "duration", s.root.Now().Sub(start))
-	if err != nil {
+	switch {
+	case err != nil:
 		log.Warn("account hook failed", "err", err)
-		return
+	case !result.OK():
+		log.Warn("account hook failed", "err", result.String())
+	default:
+		log.Info("account hook run")
 	}
-	log.Info("account hook run")
+}
+
+// program is an external program with its macros expanded. It finds the password, if
+// there is one, in the first line of its input too, where nobody sees it in a list of
+// processes.
+func (s *Service) program(words []string, password string) program.Program {
+	return program.Program{
+		Path: words[0], Args: words[1:], Dir: s.root.Dir, Timeout: s.opts.HookTimeout,
+		Stdin: strings.NewReader(password + "\n"),
+	}
 }

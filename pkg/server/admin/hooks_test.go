@@ -4,30 +4,52 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/program"
+	"github.com/xmaild/xmaild/pkg/server/program/programtest"
 )
 
 // recorder is a hook table whose programs append their arguments to a file, a
-// line a run, with what of the account's folder they see.
-func recorder(t *testing.T, f *fixture) {
+// line a run, with their input and what of the account's folder they see. It returns
+// what reads the file.
+func recorder(t *testing.T, f *fixture) (ran func() string) {
 	t.Helper()
-	script := `{ for a in "$@"; do printf '%s|' "$a"; done; [ -d "$4" ] && printf dir; echo; } >>"` + f.path("ran") + `"` + "\n"
-	f.put("hook.sh", script)
+	file := filepath.Join(programtest.Dir(t), "ran")
+	script := programtest.Script(t, `{ for a in "$@"; do printf '%s|' "$a"; done; tr -d '\n'; [ -d "$4" ] && printf '|dir'; echo; } >>"`+file+`"`+"\n")
 	table := ""
-	for _, action := range []string{"useradd", "useredit", "userdel", "domaindrop", "userauth"} {
-		table += action + "\t/bin/sh\t" + f.path("hook.sh") + "\t" + action + "\t$(USER)@$(DOMAIN)\tp=$(PASSWD)\t@@PATH\n"
+	for _, action := range []string{"useradd", "useredit", "userdel", "domaindrop"} {
+		table += action + "\t" + script + "\t" + action + "\t$(USER)@$(DOMAIN)\tp=$(PASSWD)\t@@PATH\n"
 	}
 	f.put("userauth/pop3/.tab", table)
+	return func() string {
+		b, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+}
+
+// seen is what a recorder says of a folder that is there. As nobody it cannot look.
+func seen(t *testing.T) string {
+	t.Helper()
+	if _, _, other, err := program.RunsAs(); err != nil || other {
+		return ""
+	}
+	return "|dir"
 }
 
 func TestHooksRunWithMacrosAndWhileTheFolderExists(t *testing.T) {
 	f := start(t, nil)
-	recorder(t, f)
+	ran := recorder(t, f)
 	ctx := t.Context()
 	f.ok(f.DomainAdd(ctx, "foo.test"))
 	f.ok(f.UserAdd(ctx, "FOO.test", "Bob", "p w$(USER)`id`", "U"))
@@ -39,11 +61,11 @@ func TestHooksRunWithMacrosAndWhileTheFolderExists(t *testing.T) {
 	f.wantKind(f.DomainDel(ctx, "none.test"), NoDomain)
 	f.ok(f.DomainDel(ctx, "foo.test"))
 	dir := f.path("domains/foo.test/Bob")
-	want := "useradd|Bob@FOO.test|p=p w$(USER)`id`|" + dir + "|dir\n" +
-		"useredit|Bob@FOO.test|p=new|" + dir + "|dir\n" +
-		"userdel|Bob@FOO.test|p=new|" + dir + "|dir\n" +
+	want := "useradd|Bob@FOO.test|p=p w$(USER)`id`|" + dir + "|p w$(USER)`id`" + seen(t) + "\n" +
+		"useredit|Bob@FOO.test|p=new|" + dir + "|new" + seen(t) + "\n" +
+		"userdel|Bob@FOO.test|p=new|" + dir + "|new" + seen(t) + "\n" +
 		"domaindrop|@foo.test|p=||\n"
-	if got := f.read("ran"); got != want {
+	if got := ran(); got != want {
 		t.Errorf("hooks ran:\n%swant\n%s", got, want)
 	}
 	if log := f.log.String(); strings.Contains(log, "p w") || strings.Contains(log, "new") || !strings.Contains(log, "account hook run") {
@@ -53,11 +75,11 @@ func TestHooksRunWithMacrosAndWhileTheFolderExists(t *testing.T) {
 
 func TestTheDomainsOwnHookTableWins(t *testing.T) {
 	f := start(t, nil)
-	recorder(t, f)
+	ran := recorder(t, f)
 	f.put("userauth/pop3/xmailserver.test.tab", "userdel\t/bin/false\n")
 	f.ok(f.UserAdd(t.Context(), "xmailserver.test", "bob", "pw", "U"))
-	if _, err := os.Stat(f.path("ran")); err == nil {
-		t.Errorf("the table for all ran: %s", f.read("ran"))
+	if got := ran(); got != "" {
+		t.Errorf("the table for all ran: %s", got)
 	}
 	f.ok(f.UserDel(t.Context(), "xmailserver.test", "bob"))
 	if !strings.Contains(f.log.String(), "account hook failed") {
@@ -87,8 +109,8 @@ func TestHangingHookIsKilledAndHoldsNobodyUp(t *testing.T) {
 	f := start(t, nil)
 	f.stop()
 	f.open(Options{HookTimeout: 2 * time.Second})
-	f.put("hang.sh", `(exec 3<>/dev/tcp/127.0.0.1/`+port+`; printf ready >&3; sleep 600) & wait`+"\n")
-	f.put("userauth/pop3/.tab", "userdel\t"+bash+"\t"+f.path("hang.sh")+"\n")
+	hang := programtest.Write(t, programtest.Dir(t), "hang.sh", `(exec 3<>/dev/tcp/127.0.0.1/`+port+`; printf ready >&3; sleep 600) & wait`+"\n")
+	f.put("userauth/pop3/.tab", "userdel\t"+bash+"\t"+hang+"\n")
 	f.ok(f.UserAdd(t.Context(), "xmailserver.test", "bob", "pw", "U"))
 	done := make(chan error, 1)
 	go func() { done <- f.UserDel(t.Context(), "xmailserver.test", "bob") }()
@@ -120,15 +142,15 @@ func TestHangingHookIsKilledAndHoldsNobodyUp(t *testing.T) {
 
 func TestHooksOfABatch(t *testing.T) {
 	f := start(t, nil)
-	recorder(t, f)
+	ran := recorder(t, f)
 	ctx := t.Context()
 	f.ok(f.DomainAdd(ctx, "foo.test"))
 	f.ok(f.UserAdd(ctx, "foo.test", "bob", "old", "U"))
-	f.put("ran", "")
+	before := ran()
 	if _, err := f.batch(addUser("foo.test", "ann"), delUser("foo.test", "bob"), addUser("foo.test", "bob")); err == nil {
 		t.Error("an account came back in the transaction that removed it")
 	}
-	if got := f.read("ran"); got != "" {
+	if got := ran(); got != before {
 		t.Errorf("hooks of a refused batch ran: %s", got)
 	}
 	n, err := f.batch(
@@ -138,15 +160,15 @@ func TestHooksOfABatch(t *testing.T) {
 	if n != 7 || err != nil {
 		t.Fatalf("step %d: %v", n, err)
 	}
-	want := "userdel|bob@foo.test|p=old|" + f.path("domains/foo.test/bob") + "|dir\n" +
-		"useradd|ann@foo.test|p=pw|" + f.path("domains/foo.test/ann") + "|dir\n"
-	if got := f.read("ran"); got != want {
+	want := before + "userdel|bob@foo.test|p=old|" + f.path("domains/foo.test/bob") + "|old" + seen(t) + "\n" +
+		"useradd|ann@foo.test|p=pw|" + f.path("domains/foo.test/ann") + "|pw" + seen(t) + "\n"
+	if got := ran(); got != want {
 		t.Errorf("hooks ran:\n%swant\n%s", got, want)
 	}
 	if _, err := f.Try().batchOf(ctx, delDomain("foo.test")); err != nil {
 		t.Errorf("try: %v", err)
 	}
-	if got := f.read("ran"); got != want {
+	if got := ran(); got != want {
 		t.Errorf("hooks of a batch that is tried ran:\n%s", got)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/program"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
 
@@ -52,7 +52,7 @@ func New(root *mailroot.Root, o Options) *Service {
 		o.Log = root.Log
 	}
 	if o.HookTimeout <= 0 {
-		o.HookTimeout = auth.ProgramTimeout
+		o.HookTimeout = program.DefaultTimeout
 	}
 	return &Service{root: root, opts: o, log: o.Log, usage: mailbox.NewCounter(root, root.Now)}
 }

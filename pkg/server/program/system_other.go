@@ -1,6 +1,6 @@
 //go:build !unix
 
-package auth
+package program
 
 import (
 	"os"
@@ -15,7 +15,10 @@ func environment() []string {
 
 func lookPath(name string) (string, error) { return exec.LookPath(name) }
 
-func ownGroup(*exec.Cmd) {}
+// RunsAs says that programs run as the user of the server.
+func RunsAs() (uid, gid int, other bool, err error) { return -1, -1, false, nil }
+
+func prepare(_ *exec.Cmd, dir string) (string, error) { return dir, nil }
 
 // killGroup kills the program alone: there are no process groups here.
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }
