@@ -29,18 +29,25 @@ var propertyNames = []string{WhiteList, NoAuth, SenderDomainCheck, EaseTLS, Enab
 func PropertyNames() []string { return slices.Clone(propertyNames) }
 
 // Has reports whether a property is there with a value other than 0.
-func (p Properties) Has(name string) bool {
+func (p Properties) Has(name string) bool { return p.any(name, func(n int) bool { return n != 0 }) }
+
+// Off reports whether a property is there with the value 0.
+func (p Properties) Off(name string) bool { return p.any(name, func(n int) bool { return n == 0 }) }
+
+// any reports whether a property is there with such a number. One with a word for
+// a value is not there.
+func (p Properties) any(name string, such func(int) bool) bool {
 	for _, property := range p {
 		key, value, set := strings.Cut(property, "=")
 		if key != name {
 			continue
 		}
 		if !set {
-			return true
+			return such(1)
 		}
 		digits := strings.TrimLeft(value, "+-")
 		n, err := strconv.Atoi(digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))])
-		return err == nil && n != 0
+		return err == nil && such(n)
 	}
 	return false
 }
