@@ -24,10 +24,11 @@ var accountCommands = map[string]command{
 	"smtpauthlist": func(_ context.Context, c *call) ctrl.Reply {
 		level := c.admin.Root().Vars().CompatLevel()
 		return list(c.admin.SMTPLogins(c.arg(0, "*")), func(l mailroot.SMTPLogin) []string {
-			if level >= 1 {
-				l.Password = ""
+			password := ""
+			if level < 1 {
+				password, _ = l.Password().Clear()
 			}
-			return []string{l.Name, l.Password, l.Perms}
+			return []string{l.Name, password, l.Perms}
 		})
 	},
 	"userrename": func(ctx context.Context, c *call) ctrl.Reply {

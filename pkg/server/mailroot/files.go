@@ -144,11 +144,25 @@ func hookSchema() *tabfile.Schema {
 // macros not expanded. The table of the domain decides where there is one, else
 // the table for all. Nil means that there is none.
 func (t Tables) Hook(domain, action string) ([]string, error) {
-	names := []string{""}
-	if IsComponent(domain) {
-		names = []string{tabfile.Fold(domain), domain, ""}
+	return t.hook(action, domain)
+}
+
+// LoginHook returns the program that checks the passwords of a domain's POP3 logins
+// (action userauth), with its arguments, macros not expanded. The table of the domain
+// as it was typed decides where there is one, else that of the domain for which it
+// stands, else the table for all. Nil means that there is none.
+func (t Tables) LoginHook(typed string) ([]string, error) {
+	return t.hook("userauth", typed, t.RealDomain(typed))
+}
+
+func (t Tables) hook(action string, domains ...string) ([]string, error) {
+	var names []string
+	for _, domain := range domains {
+		if IsComponent(domain) {
+			names = append(names, tabfile.Fold(domain), domain)
+		}
 	}
-	for _, name := range names {
+	for _, name := range append(names, "") {
 		v, err := t.file(hooksDir+"/"+name+".tab", hooksSchema)
 		if err != nil {
 			return nil, err
@@ -173,7 +187,7 @@ type Account struct {
 }
 
 func accountSchema() *tabfile.Schema {
-	check := checkPassword(1)
+	check := checkReversible(1)
 	return &tabfile.Schema{Columns: 2, Keep: true, Indexes: []tabfile.Index{byColumns("name", 0)},
 		Check: func(f []string) error {
 			if f[1] == "" {

@@ -24,7 +24,7 @@ func parseLink(row tabfile.Row) Link {
 }
 
 func linkSchema() *tabfile.Schema {
-	return &tabfile.Schema{Columns: 6, Check: checkPassword(4), Indexes: []tabfile.Index{
+	return &tabfile.Schema{Columns: 6, Check: checkReversible(4), Indexes: []tabfile.Index{
 		byColumns("link", 0, 1, 2, 3),
 		byColumns("remote", 2, 3),
 	}}

@@ -61,7 +61,7 @@ func schemas() map[string]*tabfile.Schema {
 		HNPropTab:               nameSchema(1),
 		SpamAddressTab:          nameSchema(1),
 		SMTPAuthTab:             smtpAuthSchema(),
-		"smtpextauth.tab":       {Columns: 2},
+		ExtAuthTab:              {Columns: 2},
 		ForwardsTab:             patternSchema(2),
 		GatewaysTab:             patternSchema(2),
 		"filters.in.tab":        {Columns: 5, Check: checkCIDR(2, 3)},
@@ -125,6 +125,15 @@ func byColumns(name string, columns ...int) tabfile.Index {
 func checkPassword(column int) func([]string) error {
 	return func(f []string) error {
 		_, err := auth.Parse(f[column])
+		return err
+	}
+}
+
+// checkReversible refuses rows whose column holds no password that can be known:
+// digests and logins to other servers need it.
+func checkReversible(column int) func([]string) error {
+	return func(f []string) error {
+		_, err := auth.Unscramble(f[column])
 		return err
 	}
 }

@@ -3,6 +3,7 @@ package mailroot
 import (
 	"iter"
 
+	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
@@ -11,23 +12,45 @@ import (
 const SMTPAuthTab = "smtpauth.tab"
 
 // An SMTPLogin may log in to SMTP without an account. Its name and its password
-// are compared as they are; the table has the password in clear, since the
-// reference reads it so.
+// are compared as they are.
 type SMTPLogin struct {
-	Name, Password string
-	Perms          string // letters: M send, R relay, V VRFY, T ETRN, Z any size, S without TLS
-	Row            tabfile.Row
+	Name   string
+	Stored string // the password as the table has it: in clear, as the reference reads it, or a hash
+	Perms  string // letters: M send, R relay, V VRFY, T ETRN, Z any size, S without TLS
+	Row    tabfile.Row
 }
 
 func smtpAuthSchema() *tabfile.Schema {
-	return &tabfile.Schema{Columns: 3, Indexes: []tabfile.Index{
-		{Name: "name", Key: func(f []string) (string, bool) { return f[0], true }},
-	}}
+	return &tabfile.Schema{
+		Columns: 3,
+		Check: func(f []string) error {
+			_, err := auth.ParseLogin(f[1])
+			return err
+		},
+		Indexes: []tabfile.Index{
+			{Name: "name", Key: func(f []string) (string, bool) { return f[0], true }},
+			schemeIndex(func(f []string) string {
+				if f[1] == "" {
+					return ""
+				}
+				return auth.LoginScheme(f[1])
+			}),
+		},
+	}
 }
 
 func parseSMTPLogin(row tabfile.Row) SMTPLogin {
 	f := row.Fields()
-	return SMTPLogin{Name: f[0], Password: f[1], Perms: f[2], Row: row}
+	return SMTPLogin{Name: f[0], Stored: f[1], Perms: f[2], Row: row}
+}
+
+// Password returns the password of the login.
+func (l SMTPLogin) Password() auth.Password {
+	p, err := auth.ParseLogin(l.Stored)
+	if err != nil {
+		return auth.Nobody()
+	}
+	return p
 }
 
 // SMTPLogins returns the rows of smtpauth.tab in file order.

@@ -39,6 +39,12 @@ func userSchema() *tabfile.Schema {
 				return fmt.Sprintf("%020d", id), err == nil
 			}},
 			{Name: "dir", Key: func(f []string) (string, bool) { return tabfile.Fold(f[0]) + "\t" + f[4], true }},
+			schemeIndex(func(f []string) string {
+				if f[2] == "" || (User{Type: f[5]}).IsList() {
+					return ""
+				}
+				return auth.Scheme(f[2])
+			}),
 			{Name: "list", Key: func(f []string) (string, bool) { return "", User{Type: f[5]}.IsList() }},
 		},
 	}
