@@ -68,6 +68,26 @@ func (n Names) CoveringHost(host string) []Named {
 	return found
 }
 
+// Match returns the first row in the file whose text is s or a pattern that matches
+// s. It asks only for the patterns that end as s does; the table is one of
+// smtpgw.tab, smtpfwd.tab and spam-address.tab.
+func (n Names) Match(s string) (Named, bool) {
+	found, ok := first(n.v, "name", key(s), parseNamed)
+	folded := tabfile.Fold(s)
+	for i := range len(folded) + 1 {
+		for row := range n.v.All("pattern", folded[i:]) {
+			if ok && !row.Before(found.Row) {
+				break
+			}
+			if p := parseNamed(row); tabfile.Match(p.Name, s) {
+				found, ok = p, true
+				break
+			}
+		}
+	}
+	return found, ok
+}
+
 // CoveringDomain returns the rows of smtpgw.tab or smtpfwd.tab that match every
 // domain which a domain or a pattern does, as far as that is plain to see. They
 // are in file order.

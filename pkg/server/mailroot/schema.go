@@ -59,7 +59,7 @@ func schemas() map[string]*tabfile.Schema {
 		SpammersTab:             spammersSchema(),
 		IPPropTab:               networkTable(maskNever),
 		HNPropTab:               nameSchema(1),
-		SpamAddressTab:          nameSchema(1),
+		SpamAddressTab:          patternSchema(1),
 		SMTPAuthTab:             smtpAuthSchema(),
 		ExtAuthTab:              {Columns: 2},
 		ForwardsTab:             patternSchema(2),
