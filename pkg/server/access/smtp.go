@@ -47,7 +47,7 @@ type SMTPVerdict struct {
 	Refuse bool          // at once
 	Login  bool          // no mail is taken before a login
 	By     Source        // of either
-	Delay  time.Duration // before every command, until a login
+	Delay  time.Duration // before every command, until a login; an hour at most
 	Relay  bool          // it may relay without a login
 	Reason string        // of all but the last
 }
@@ -103,6 +103,9 @@ func (c SMTPClient) Decide() SMTPVerdict {
 	return v
 }
 
+// maxDelay is the longest delay that a code can bring about.
+const maxDelay = time.Hour
+
 // apply does what a code says: refuse where it is greater than 0, wait for a login
 // where it is 0, and where it is less delay by so many seconds. Once refused it
 // stays so.
@@ -118,7 +121,7 @@ func (v *SMTPVerdict) apply(code int, by Source, reason string) {
 			return
 		}
 	default:
-		v.Delay = max(v.Delay, time.Duration(-code)*time.Second)
+		v.Delay = max(v.Delay, min(time.Duration(-code)*time.Second, maxDelay))
 		if v.Login {
 			return
 		}

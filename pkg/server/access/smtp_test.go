@@ -37,6 +37,8 @@ func TestHowAnSMTPClientIsServed(t *testing.T) {
 			SMTPVerdict{Delay: 7 * time.Second, Reason: "the list bl.test. with code -7"}},
 		{"list delays by a number above 1 too", SMTPClient{Map: allowed, Listed: true, List: "bl.test.", ListCode: 5},
 			SMTPVerdict{Delay: 5 * time.Second, Reason: "the list bl.test. with code 5"}},
+		{"an hour at most", SMTPClient{Map: allowed, Spammer: true, SpammerCode: -1 << 31},
+			SMTPVerdict{Delay: time.Hour, Reason: "a row of spammers.tab with code -2147483648"}},
 		{"no name", SMTPClient{Map: allowed, Nameless: true, NameCode: 3},
 			SMTPVerdict{Login: true, By: ByName, Reason: "an address without a name in the DNS, and SMTP-RDNSCheck 3"}},
 		{"no name delays", SMTPClient{Map: allowed, Nameless: true, NameCode: -3},
