@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/google/go-cmp/cmp"
+	"github.com/xmaild/xmaild/pkg/tabfile/crashfs"
 )
 
 // The tests here let the power fail at every single step of a workload, and
@@ -189,7 +191,7 @@ func stepMany(user string, id int) workStep {
 			}
 			_ = tx.Attempt(func() error {
 				_ = stepAdd("nobody", id+1).f(tx) // what it did is taken back
-				return errDead
+				return crashfs.ErrDead
 			})
 			if err := stepVariable(user, "own").f(tx); err != nil {
 				return err
@@ -324,13 +326,13 @@ func newDisk(t *testing.T, users int) (*vfs.MemFS, world) {
 
 // live runs the workload until the power fails. It returns the world as it was
 // acknowledged, and as it would be with the transaction that was under way.
-func live(t *testing.T, c *crashFS, w world) (acknowledged, underWay world) {
+func live(t *testing.T, c crashFS, w world) (acknowledged, underWay world) {
 	t.Helper()
 	o := testOptions(crashRoot, c)
 	o.times = times{rest: quick.rest, idle: 1 << 40, longest: 1 << 40}
 	s, err := Open(context.Background(), o)
 	if err != nil {
-		if !c.dead() {
+		if !c.Dead() {
 			t.Fatal(err)
 		}
 		return w, w
@@ -338,7 +340,7 @@ func live(t *testing.T, c *crashFS, w world) (acknowledged, underWay world) {
 	defer func() { _ = s.Close() }() // on a dead disk it cannot succeed
 	for i, step := range workload() {
 		if step.f == nil {
-			if err := s.Sync(context.Background()); err != nil && !c.dead() {
+			if err := s.Sync(context.Background()); err != nil && !c.Dead() {
 				t.Fatalf("checkpoint at %d: %v", i, err)
 			}
 			continue
@@ -346,7 +348,7 @@ func live(t *testing.T, c *crashFS, w world) (acknowledged, underWay world) {
 		next := w.clone()
 		step.model(&next)
 		if err := s.Update(context.Background(), step.f); err != nil {
-			if !c.dead() {
+			if !c.Dead() {
 				t.Fatalf("transaction %d: %v", i, err)
 			}
 			return w, next
@@ -423,8 +425,8 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 					mem, before := newDisk(t, size.users)
 					c := newCrashFS(mem, dieAt, unsynced, uint64(dieAt))
 					acknowledged, underWay := live(t, c, before)
-					died := c.dead()
-					got := revive(t, c.crash()).String()
+					died := c.Dead()
+					got := revive(t, c.Crash()).String()
 					if got != acknowledged.String() && got != underWay.String() {
 						t.Fatalf("after a power cut at step %d what is there differs from what was acknowledged (-) by\n%s\nand from what was under way by\n%s",
 							dieAt, cmp.Diff(acknowledged.String(), got), cmp.Diff(underWay.String(), got))
@@ -446,13 +448,13 @@ func TestPowerCutDuringRecovery(t *testing.T) {
 				mem, before := newDisk(t, users)
 				c := newCrashFS(mem, dieAt, 50, uint64(dieAt))
 				acknowledged, underWay := live(t, c, before)
-				second := newCrashFS(c.crash(), again, 50, uint64(again))
+				second := newCrashFS(c.Crash(), again, 50, uint64(again))
 				s, err := Open(context.Background(), testOptions(crashRoot, second))
 				if err == nil {
 					_ = s.Close() // on a dead disk it cannot succeed
 				}
-				died := second.dead()
-				got := revive(t, second.crash()).String()
+				died := second.Dead()
+				got := revive(t, second.Crash()).String()
 				if got != acknowledged.String() && got != underWay.String() {
 					t.Fatalf("after power cuts at step %d and at step %d of the recovery what is there differs from what was acknowledged (-) by\n%s\nand from what was under way by\n%s",
 						dieAt, again, cmp.Diff(acknowledged.String(), got), cmp.Diff(underWay.String(), got))
@@ -471,8 +473,7 @@ func TestPowerCutDuringRecovery(t *testing.T) {
 // TestPowerCutTestNoticesAMissingSync makes sure that the tests above can fail.
 func TestPowerCutTestNoticesAMissingSync(t *testing.T) {
 	mem, before := newDisk(t, 3)
-	c := newCrashFS(mem, 0, 0, 1)
-	c.forgetful = true
+	c := crashFS{crashfs.New(mem, crashfs.Config{Seed: 1, Forgetful: true})}
 	acknowledged, _ := live(t, c, before)
 	clone := mem.CrashClone(vfs.CrashCloneCfg{})
 	if got := revive(t, clone).String(); got == acknowledged.String() {

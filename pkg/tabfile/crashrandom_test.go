@@ -52,13 +52,13 @@ func randomLife(t *testing.T, seed uint64) {
 	mem, w := newDisk(t, users)
 	c := newCrashFS(mem, 1+rng.IntN(500), rng.IntN(3)*50, seed)
 	allowed := randomTransactions(t, c, rng, w)
-	disk := c.crash()
+	disk := c.Crash()
 	for rng.IntN(3) == 0 { // and again, while it recovers
 		c = newCrashFS(disk, 1+rng.IntN(60), rng.IntN(3)*50, seed)
 		if s, err := Open(context.Background(), testOptions(crashRoot, c)); err == nil {
 			_ = s.Close() // on a dead disk it cannot succeed
 		}
-		disk = c.crash()
+		disk = c.Crash()
 	}
 	got := revive(t, disk).String()
 	for _, w := range allowed {
@@ -73,22 +73,22 @@ func randomLife(t *testing.T, seed uint64) {
 // randomTransactions lives until the power fails. It returns the worlds that may
 // be there then: the acknowledged one first, and one more for each transaction
 // that was under way, with those before it.
-func randomTransactions(t *testing.T, c *crashFS, rng *rand.Rand, w world) []world {
+func randomTransactions(t *testing.T, c crashFS, rng *rand.Rand, w world) []world {
 	t.Helper()
 	o := testOptions(crashRoot, c)
 	o.times = times{rest: quick.rest, idle: 1 << 40, longest: 1 << 40}
 	s, err := Open(context.Background(), o)
 	if err != nil {
-		if !c.dead() {
+		if !c.Dead() {
 			t.Fatal(err)
 		}
 		return []world{w}
 	}
 	defer func() { _ = s.Close() }() // on a dead disk it cannot succeed
 	since := make(map[string]bool)   // names that came, went or changed since the last checkpoint
-	for life := 0; life < 40 && !c.dead(); life++ {
+	for life := 0; life < 40 && !c.Dead(); life++ {
 		if rng.IntN(6) == 0 {
-			if err := s.Sync(context.Background()); err != nil && !c.dead() {
+			if err := s.Sync(context.Background()); err != nil && !c.Dead() {
 				t.Fatalf("checkpoint: %v", err)
 			}
 			clear(since)
@@ -112,7 +112,7 @@ func randomTransactions(t *testing.T, c *crashFS, rng *rand.Rand, w world) []wor
 			worlds = append(worlds, next)
 		}
 		if err := commitTogether(s, batch); err != nil {
-			if !c.dead() {
+			if !c.Dead() {
 				t.Fatal(err)
 			}
 			return worlds

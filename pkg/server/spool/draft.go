@@ -1,0 +1,155 @@
+package spool
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+// A Draft is a message that is being taken. It is for one goroutine. Whoever has
+// one ends it by Commit or Abort.
+type Draft struct {
+	q       *Queue
+	m       *message
+	env     Envelope
+	file    tabFile
+	buf     *bufio.Writer
+	name    string
+	slots   []int64
+	start   int64 // where the message begins in the file
+	written int64 // bytes of the message
+	err     error // the first that came
+	ended   bool
+}
+
+// tabFile is what a draft needs of its file.
+type tabFile interface {
+	io.Writer
+	io.Closer
+	Sync() error
+}
+
+// Begin begins a message. Its recipients are those of the envelope.
+func (q *Queue) Begin(e Envelope) (*Draft, error) {
+	if len(e.Recipients) == 0 {
+		return nil, errors.New("spool: a message without a recipient")
+	}
+	d := &Draft{q: q, env: e}
+	key := q.newKey(e.Time)
+	d.name = filepath.Join(q.dir, key+draftSuffix)
+	if err := d.create(); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	d.m = newMessage(key, e)
+	return d, nil
+}
+
+func (d *Draft) create() error {
+	f, err := d.q.fs.Create(d.name, "", d.q.opts.mode())
+	if err != nil {
+		return err
+	}
+	start, slots, err := writeHeader(f, d.env)
+	if err != nil {
+		return errors.Join(err, f.Close(), d.q.fs.Remove(d.name))
+	}
+	d.file, d.buf, d.start, d.slots, d.written = f, bufio.NewWriterSize(f, 16<<10), start, slots, 0
+	return nil
+}
+
+// Write adds to the message. The text is kept as it is: lines end in CRLF, dots
+// are not stuffed.
+func (d *Draft) Write(p []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	n, err := d.buf.Write(p)
+	d.written += int64(n)
+	if err != nil {
+		d.err = fmt.Errorf("spool: %w", err)
+	}
+	return n, d.err
+}
+
+// Size returns how many bytes of the message were written.
+func (d *Draft) Size() int64 { return d.written }
+
+// Open returns the message as far as it is written, for programs that look at it
+// before it is taken. Close what it returns before the draft is ended.
+func (d *Draft) Open() (*Body, error) {
+	if err := d.flush(); err != nil {
+		return nil, err
+	}
+	return openBody(d.q.fs, d.name, d.start)
+}
+
+func (d *Draft) flush() error {
+	if d.err == nil {
+		if err := d.buf.Flush(); err != nil {
+			d.err = fmt.Errorf("spool: %w", err)
+		}
+	}
+	return d.err
+}
+
+// Replace puts another text in the place of the message. When it fails the draft
+// can only be aborted.
+func (d *Draft) Replace(r io.Reader) error {
+	if d.ended {
+		return errEnded
+	}
+	err := d.file.Close()
+	if err == nil {
+		err = d.create()
+	}
+	if err != nil {
+		d.err = fmt.Errorf("spool: %w", err)
+		return d.err
+	}
+	_, err = io.Copy(d, r)
+	return err
+}
+
+var errEnded = errors.New("spool: the draft has ended")
+
+// Commit puts the message into the queue. When it returns nil the message is on
+// disk, and its folder too, and will be delivered whatever happens; otherwise
+// nothing of it is left.
+func (d *Draft) Commit() error {
+	if d.ended {
+		return errEnded
+	}
+	d.ended = true
+	err := d.flush()
+	if err == nil {
+		err = d.file.Sync()
+	}
+	err = errors.Join(err, d.file.Close())
+	final := filepath.Join(d.q.dir, d.m.key+messageSuffix)
+	if err == nil {
+		err = d.q.fs.Rename(d.name, final)
+	}
+	if err != nil {
+		return fmt.Errorf("spool: %w", errors.Join(err, remove(d.q.fs, d.name)))
+	}
+	if err := d.q.folders.Sync(d.q.dir); err != nil {
+		// It may be there after a power cut, and has not been promised to anybody.
+		return fmt.Errorf("spool: %w", errors.Join(err, remove(d.q.fs, final)))
+	}
+	d.m.size, d.m.start, d.m.offsets = d.written, d.start, d.slots
+	d.q.add(d.m)
+	return nil
+}
+
+// Abort forgets the message. After Commit it does nothing.
+func (d *Draft) Abort() {
+	if d.ended {
+		return
+	}
+	d.ended = true
+	if err := errors.Join(d.file.Close(), remove(d.q.fs, d.name)); err != nil {
+		d.q.log.Warn("draft of a message is left behind", "file", d.name, "err", err)
+	}
+}

@@ -1,0 +1,278 @@
+package spool
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/xmaild/xmaild/pkg/tabfile"
+)
+
+// A Lease is the right to deliver a message to those of its recipients whose turn
+// it is. Nobody else has them until it has ended; where the process dies first,
+// they are due again at the next start. It is for one goroutine at a time.
+type Lease struct {
+	q *Queue
+	m *message
+
+	Envelope // with the recipients of the lease only
+
+	// Indexes are those of the recipients in the message. With the key of the
+	// message they make a name that no other delivery has.
+	Indexes []int
+
+	// Again is true where an earlier attempt at these recipients may have gone
+	// further than the queue knows.
+	Again bool
+
+	header header
+	ended  []bool // by place
+}
+
+// Key returns the name of the message in the queue.
+func (l *Lease) Key() string { return l.m.key }
+
+// Size returns how many bytes the text of the message has.
+func (l *Lease) Size() int64 { return l.m.size }
+
+// Tries returns how many attempts there were at the recipient of that place.
+func (l *Lease) Tries(i int) int { return l.header.slots[l.Indexes[i]].tries }
+
+// Open opens the text of the message.
+func (l *Lease) Open() (*Body, error) {
+	return openBody(l.q.fs, filepath.Join(l.q.dir, l.m.key+messageSuffix), l.m.start)
+}
+
+// Lease waits until a message is due and returns it. After [Queue.Close] the error
+// is [ErrClosed].
+func (q *Queue) Lease(ctx context.Context) (*Lease, error) {
+	for {
+		q.mu.Lock()
+		if q.closed {
+			q.mu.Unlock()
+			return nil, ErrClosed
+		}
+		now := q.opts.Clock().Unix()
+		if len(q.due) > 0 && q.due[0].at <= now {
+			m := heap.Pop(&q.due).(*message)
+			indexes := m.take(now)
+			q.mu.Unlock()
+			l, err := q.lease(m, indexes)
+			if err == nil {
+				return l, nil
+			}
+			q.lost(m, err)
+			continue
+		}
+		var tick <-chan time.Time
+		if len(q.due) > 0 {
+			tick = q.opts.Tick()
+		}
+		changed := q.changed
+		q.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-changed:
+		case <-tick:
+		}
+	}
+}
+
+// take marks the recipients that are due, and returns them.
+func (m *message) take(now int64) []int {
+	var indexes []int
+	if m.leased == nil {
+		m.leased = make([]bool, len(m.slots))
+	}
+	for i, s := range m.slots {
+		if s.state == StateQueued && s.until <= now && !m.leased[i] {
+			m.leased[i] = true
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+func (q *Queue) lease(m *message, indexes []int) (*Lease, error) {
+	h, _, err := q.header(m.key)
+	if err != nil {
+		return nil, err
+	}
+	if len(h.slots) != len(m.slots) {
+		return nil, fmt.Errorf("message has %d recipients, and had %d", len(h.slots), len(m.slots))
+	}
+	l := &Lease{q: q, m: m, Envelope: h.Envelope, Indexes: indexes, Again: m.recovered, header: h, ended: make([]bool, len(indexes))}
+	all := l.Recipients
+	l.Recipients = make([]Recipient, len(indexes))
+	for place, i := range indexes {
+		l.Recipients[place] = all[i]
+		l.Again = l.Again || h.slots[i].tries > 0
+	}
+	return l, nil
+}
+
+// lost drops a message whose file cannot be read any more: somebody has changed or
+// removed it. It is put aside and named, and the rest goes on.
+func (q *Queue) lost(m *message, why error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.live, m.key)
+	if err := q.putAside(m.key+messageSuffix, why); err != nil {
+		q.log.Error("unreadable message stays where it is", "message", m.key, "err", err)
+	}
+}
+
+// An Outcome is what came of an attempt at a recipient.
+type Outcome struct {
+	State State
+	Until time.Time // when there is to be another attempt; for StateQueued
+	Free  bool      // the attempt does not count as one: nothing was tried
+	Note  string    // for the log of the message: what was tried and what came of it
+}
+
+// End ends the lease of recipients, given by their places in Recipients. That some
+// are finished is on disk when End returns nil, by one sync for all. Where the disk
+// cannot take it the queue remembers it as long as it runs, and the error says so.
+func (l *Lease) End(outcomes map[int]Outcome) error {
+	q, m := l.q, l.m
+	finished := false // some recipient is done with
+	changed := make(map[int]slot, len(outcomes))
+	q.mu.Lock()
+	for place, o := range outcomes {
+		if l.ended[place] {
+			delete(outcomes, place)
+			continue
+		}
+		l.ended[place] = true
+		i := l.Indexes[place]
+		s := m.slots[i]
+		s.state, s.until = o.State, 0
+		if o.State == StateQueued {
+			s.until = o.Until.Unix()
+		} else {
+			finished = true
+		}
+		if !o.Free {
+			s.tries++
+		}
+		m.slots[i], changed[i] = s, s
+	}
+	done := m.finished()
+	if done {
+		delete(q.live, m.key)
+	}
+	q.mu.Unlock()
+	if done {
+		q.forget(m)
+		return nil
+	}
+	l.note(outcomes)
+	err := l.write(changed, finished)
+	// They can be leased again only now that the file tells the truth of them.
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range changed {
+		m.leased[i] = false
+	}
+	if q.live[m.key] == m {
+		q.schedule(m)
+	}
+	return err
+}
+
+// Return gives back the recipients that have not ended, as if nothing had been
+// tried: they are due at once.
+func (l *Lease) Return() {
+	q, m := l.q, l.m
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for place, i := range l.Indexes {
+		if !l.ended[place] {
+			l.ended[place] = true
+			m.leased[i] = false
+		}
+	}
+	if q.live[m.key] == m {
+		q.schedule(m)
+	}
+}
+
+// write puts the states of recipients into the file, in place: it takes no room. A
+// deferral alone is not synced; without it the next attempt comes early.
+func (l *Lease) write(changed map[int]slot, sync bool) error {
+	f, err := l.q.fs.Modify(filepath.Join(l.q.dir, l.m.key+messageSuffix))
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	for i, s := range changed {
+		if _, werr := f.WriteAt([]byte(s.String()), l.m.offsets[i]); err == nil {
+			err = werr
+		}
+	}
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("spool: state of message %s: %w", l.m.key, err)
+	}
+	return nil
+}
+
+// note adds to the log of the message, which is for people: that it cannot be
+// written keeps nothing up.
+func (l *Lease) note(outcomes map[int]Outcome) {
+	var text strings.Builder
+	now := l.q.opts.Clock().Format(time.RFC3339)
+	for _, place := range slices.Sorted(maps.Keys(outcomes)) {
+		if o := outcomes[place]; o.Note != "" {
+			fmt.Fprintf(&text, "%s <%s> %s\n", now, l.Recipients[place].Address, printable(o.Note))
+		}
+	}
+	if text.Len() == 0 {
+		return
+	}
+	if err := l.q.appendTo(l.m.key+logSuffix, text.String()); err != nil {
+		l.q.log.Debug("log of a message", "message", l.m.key, "err", err)
+	}
+}
+
+// printable keeps control characters, of a stranger's reply say, out of a line.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+func (q *Queue) appendTo(name, text string) error {
+	path := filepath.Join(q.dir, name)
+	f, err := q.fs.Modify(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		var created tabfile.File
+		if created, err = q.fs.Create(path, "", q.opts.mode()); err != nil {
+			return err
+		}
+		_, err = io.WriteString(created, text)
+		return errors.Join(err, created.Close())
+	}
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt([]byte(text), info.Size())
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,304 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A clock is set by the test, which fires tick when it has set it.
+type clock struct {
+	now  time.Time
+	tick chan time.Time
+}
+
+func openQueue(t *testing.T, dir string) (*Queue, *clock) {
+	t.Helper()
+	c := &clock{time.Unix(1_800_000_000, 0), make(chan time.Time)}
+	q, err := Open(t.Context(), dir, Options{
+		Clock: func() time.Time { return c.now }, Tick: func() <-chan time.Time { return c.tick },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	return q, c
+}
+
+func put(t *testing.T, q *Queue, e Envelope, text string) {
+	t.Helper()
+	d, err := q.Begin(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(d, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func text(t *testing.T, open func() (*Body, error)) string {
+	t.Helper()
+	body, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	b, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+var sample = Envelope{
+	ID: "S2", Time: time.Unix(1_800_000_000, 123000).UTC(), Client: netip.MustParseAddrPort("192.0.2.7:5123"), From: "a@x.test",
+	Mail: "MAIL FROM:<a@x.test> SIZE=5", Body: "8BITMIME", Recipients: []Recipient{
+		{Address: "ann@foo.test", Real: "ann@foo.test"}, {Address: "täg@foo.test", Notify: "NEVER", ORcpt: "rfc822;x@y"},
+	},
+}
+
+func TestMessageComesOutOfTheQueueAsItWentIn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, _ := openQueue(t, dir)
+	put(t, q, sample, "Subject: x\r\n\r\n.dot\r\n")
+	for restart := range 2 {
+		l, err := q.Lease(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(sample, l.Envelope, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+			t.Errorf("envelope (-went in +came out):\n%s", diff)
+		}
+		if got := text(t, l.Open); got != "Subject: x\r\n\r\n.dot\r\n" {
+			t.Errorf("message %q came out", got)
+		}
+		if want := restart > 0; l.Again != want {
+			t.Errorf("after %d restarts Again is %v, want %v", restart, l.Again, want)
+		}
+		if restart == 0 {
+			// The lease is out when the server ends: another one begins anew.
+			if err := q.Close(); err != nil {
+				t.Fatal(err)
+			}
+			q, _ = openQueue(t, dir)
+			continue
+		}
+		if err := l.End(map[int]Outcome{0: {State: StateDelivered}, 1: {State: StateDelivered}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names := files(t, filepath.Join(dir, liveDir)); len(names) > 0 {
+		t.Errorf("left behind: %q", names)
+	}
+}
+
+func TestDeferredRecipientIsDueWhenItsTimeHasCome(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, c := openQueue(t, dir)
+	put(t, q, sample, "x\r\n")
+	l, err := q.Lease(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := c.now.Add(8 * time.Minute)
+	if err := l.End(map[int]Outcome{0: {State: StateDelivered}, 1: {State: StateQueued, Until: later, Note: "451 busy\r\nSecret: x"}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if l, err := q.Lease(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("before its time the message was leased: %v, %v", l, err)
+	}
+	got := make(chan *Lease, 1)
+	go func() {
+		l, err := q.Lease(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		got <- l
+	}()
+	c.tick <- c.now // the waiter looks, and waits on
+	q.mu.Lock()
+	c.now = later
+	q.mu.Unlock()
+	c.tick <- c.now
+	l = <-got
+	if len(l.Recipients) != 1 || l.Recipients[0].Address != "täg@foo.test" || l.Tries(0) != 1 || !l.Again {
+		t.Errorf("leased %+v, tries %d, again %v; want the second recipient after one attempt", l.Recipients, l.Tries(0), l.Again)
+	}
+	log, err := os.ReadFile(filepath.Join(dir, liveDir, l.Key()+logSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "<täg@foo.test> 451 busy??Secret: x\n"; !strings.HasSuffix(string(log), want) {
+		t.Errorf("log of the message is %q, want it to end in %q", log, want)
+	}
+	if err := l.End(map[int]Outcome{0: {State: StateDelivered}}); err != nil {
+		t.Fatal(err)
+	}
+	if names := files(t, filepath.Join(dir, liveDir)); len(names) > 0 {
+		t.Errorf("left behind: %q", names)
+	}
+}
+
+func TestReturnedLeaseIsDueAtOnce(t *testing.T) {
+	q, _ := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	put(t, q, sample, "x\r\n")
+	for range 2 {
+		l, err := q.Lease(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(l.Recipients) != 2 || l.Tries(0) != 0 {
+			t.Errorf("leased %d recipients after %d attempts, want 2 after none", len(l.Recipients), l.Tries(0))
+		}
+		l.Return()
+	}
+}
+
+func TestAbortedDraftLeavesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, _ := openQueue(t, dir)
+	d, err := q.Begin(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(d, strings.Repeat("x", 100_000))
+	d.Abort()
+	if names := files(t, filepath.Join(dir, liveDir)); len(names) > 0 || q.Len() > 0 {
+		t.Errorf("left behind: %q, %d in the queue", names, q.Len())
+	}
+	if err := d.Commit(); err == nil {
+		t.Error("a draft was committed after it was aborted")
+	}
+}
+
+func TestDraftIsReadAndReplacedBeforeItIsTaken(t *testing.T) {
+	q, _ := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	d, err := q.Begin(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(d, "Subject: long enough to leave something\r\n\r\n")
+	if got := text(t, d.Open); got != "Subject: long enough to leave something\r\n\r\n" {
+		t.Errorf("draft reads %q", got)
+	}
+	if err := d.Replace(strings.NewReader("X: y\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := q.Lease(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := text(t, l.Open); got != "X: y\r\n\r\n" || l.Size() != 8 {
+		t.Errorf("message reads %q, size %d; want the new text", got, l.Size())
+	}
+}
+
+func TestUnreadableFileIsPutAsideAndTheRestGoesOn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, _ := openQueue(t, dir)
+	put(t, q, sample, "x\r\n")
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	live := filepath.Join(dir, liveDir)
+	good := files(t, live)[0]
+	for name, content := range map[string]string{
+		"1-a.msg": "", "1-b.msg": "xmaild-message 1\n{}\nQ 000", "1-c.msg": "xmaild-message 1\n{}\n\n", "1-d.msg": "xmaild-message 2\n",
+		"1-e.new": "draft", "1-f.log": "no message", "1-g.msg": "xmaild-message 1\n{}\nX 000 000000000000 {\"to\":\"a@b\"}\n\n",
+	} {
+		if err := os.WriteFile(filepath.Join(live, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q, _ = openQueue(t, dir)
+	if diff := cmp.Diff([]string{good}, files(t, live)); diff != "" {
+		t.Errorf("live queue (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"1-a.msg", "1-b.msg", "1-c.msg", "1-d.msg", "1-g.msg"}, files(t, filepath.Join(dir, badDir))); diff != "" {
+		t.Errorf("put aside (-want +got):\n%s", diff)
+	}
+	if _, err := q.Lease(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMessageThatVanishesIsDropped(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, _ := openQueue(t, dir)
+	put(t, q, sample, "x\r\n")
+	if err := os.Remove(filepath.Join(dir, liveDir, files(t, filepath.Join(dir, liveDir))[0])); err != nil {
+		t.Fatal(err)
+	}
+	put(t, q, sample, "y\r\n")
+	l, err := q.Lease(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := text(t, l.Open); got != "y\r\n" || q.Len() != 1 {
+		t.Errorf("leased %q of %d messages, want the one that is there", got, q.Len())
+	}
+}
+
+func TestNumbersOfMessagesGoOnAfterARestart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	counter := filepath.Join(filepath.Dir(dir), "message.id")
+	if err := os.WriteFile(counter, []byte("26\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q, _ := openQueue(t, dir)
+	if got := q.NextID('S') + q.NextID('X'); got != "S1BX1C" {
+		t.Errorf("ids %s, want S1B and X1C", got)
+	}
+	during, err := os.ReadFile(counter)
+	if err != nil || string(during) == "26\r\n" {
+		t.Errorf("while it runs the file says %q (%v): a crash would use numbers twice", during, err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadFile(counter)
+	if err != nil || string(after) != "28\r\n" {
+		t.Errorf("the file says %q (%v), want 28", after, err)
+	}
+}
+
+func TestLeaseEndsWhenTheQueueIsClosed(t *testing.T) {
+	q, _ := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	done := make(chan error, 1)
+	go func() { _, err := q.Lease(context.Background()); done <- err }()
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, ErrClosed) {
+		t.Errorf("Lease returned %v, want %v", err, ErrClosed)
+	}
+}

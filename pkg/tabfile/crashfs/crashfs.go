@@ -1,0 +1,230 @@
+// Package crashfs is a file system in memory that forgets what was not synced. Tests
+// of what must survive a power cut run on it.
+package crashfs
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrDead is the error of every call after the machine has died.
+var ErrDead = errors.New("the machine has lost its power")
+
+// Config says when the machine dies, and what is left then.
+type Config struct {
+	DieAt    int    // before that change, counted from 1; 0: never
+	Unsynced int    // per cent of what was not synced that reaches the disk all the same
+	Seed     uint64 // decides which
+
+	Forgetful bool // Sync does nothing: a test that passes all the same tests nothing
+}
+
+// An FS is a file system in memory. Before the change at which it is to die it
+// dies: from then on every call fails, and Crash tells what a disk would hold. It
+// is safe for concurrent use.
+type FS struct {
+	mem    *vfs.MemFS
+	config Config
+
+	mu    sync.Mutex
+	steps int
+	rng   *rand.Rand
+	after *vfs.MemFS
+}
+
+// New returns a file system over what mem holds.
+func New(mem *vfs.MemFS, c Config) *FS {
+	return &FS{mem: mem, config: c, rng: rand.New(rand.NewPCG(c.Seed, 1))}
+}
+
+// step is called before each change.
+func (c *FS) step() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.after != nil {
+		return ErrDead
+	}
+	c.steps++
+	if c.steps == c.config.DieAt {
+		c.die()
+		return ErrDead
+	}
+	return nil
+}
+
+func (c *FS) die() {
+	c.after = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.config.Unsynced, RNG: c.rng})
+}
+
+// Crash returns what the disk holds after a power cut now, or when it died.
+func (c *FS) Crash() *vfs.MemFS {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.after == nil {
+		c.die()
+	}
+	return c.after
+}
+
+// Dead reports whether the machine has died.
+func (c *FS) Dead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.after != nil
+}
+
+// alive is called before what changes nothing.
+func (c *FS) alive() error {
+	if c.Dead() {
+		return ErrDead
+	}
+	return nil
+}
+
+// Open opens a file for reading.
+func (c *FS) Open(name string) (File, error) {
+	if err := c.alive(); err != nil {
+		return File{}, err
+	}
+	f, err := c.mem.Open(name)
+	return File{f, c}, err
+}
+
+func (c *FS) Create(name, like string, perm fs.FileMode) (File, error) {
+	if err := c.step(); err != nil {
+		return File{}, err
+	}
+	f, err := c.mem.Create(name, vfs.WriteCategoryUnspecified)
+	return File{f, c}, err
+}
+
+// Modify opens a file that is there for reading and writing.
+func (c *FS) Modify(name string) (File, error) {
+	if err := c.alive(); err != nil {
+		return File{}, err
+	}
+	f, err := c.mem.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
+	return File{f, c}, err
+}
+
+func (c *FS) Resolve(name string) (string, error)    { return name, c.alive() }
+func (c *FS) Writable(dir string) error              { return c.alive() }
+func (c *FS) Lstat(name string) (fs.FileInfo, error) { return c.Stat(name) }
+
+func (c *FS) Stat(name string) (fs.FileInfo, error) {
+	if err := c.alive(); err != nil {
+		return nil, err
+	}
+	return c.mem.Stat(name)
+}
+
+func (c *FS) ReadDir(name string) ([]string, error) {
+	if err := c.alive(); err != nil {
+		return nil, err
+	}
+	return c.mem.List(name)
+}
+
+func (c *FS) Mkdir(name string, perm fs.FileMode) error {
+	if err := c.step(); err != nil {
+		return err
+	}
+	if _, err := c.mem.Stat(name); err == nil {
+		return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrExist}
+	}
+	if _, err := c.mem.Stat(filepath.Dir(name)); err != nil {
+		return err
+	}
+	return c.mem.MkdirAll(name, perm)
+}
+
+func (c *FS) Rename(from, to string) error {
+	if err := c.step(); err != nil {
+		return err
+	}
+	return c.mem.Rename(from, to)
+}
+
+func (c *FS) Remove(name string) error {
+	if err := c.step(); err != nil {
+		return err
+	}
+	return c.mem.Remove(name)
+}
+
+func (c *FS) RemoveAll(name string) error {
+	if err := c.step(); err != nil {
+		return err
+	}
+	return c.mem.RemoveAll(name)
+}
+
+func (c *FS) Sync(names []string) error {
+	for _, name := range names {
+		if err := c.step(); err != nil {
+			return err
+		}
+		if c.config.Forgetful {
+			continue
+		}
+		info, err := c.mem.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		open := func() (vfs.File, error) { return c.mem.Open(name) }
+		if info.IsDir() {
+			open = func() (vfs.File, error) { return c.mem.OpenDir(name) }
+		}
+		f, err := open()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A File is a file of an [FS].
+type File struct {
+	f  vfs.File
+	fs *FS
+}
+
+func (f File) Read(b []byte) (int, error)              { return f.f.Read(b) }
+func (f File) ReadAt(b []byte, off int64) (int, error) { return f.f.ReadAt(b, off) }
+func (f File) Close() error                            { return f.f.Close() }
+func (f File) Stat() (fs.FileInfo, error)              { return f.f.Stat() }
+func (f File) Write(b []byte) (int, error) {
+	return f.write(func() (int, error) { return f.f.Write(b) })
+}
+func (f File) WriteAt(b []byte, off int64) (int, error) {
+	return f.write(func() (int, error) { return f.f.WriteAt(slices.Clone(b), off) })
+}
+
+func (f File) write(write func() (int, error)) (int, error) {
+	if err := f.fs.step(); err != nil {
+		return 0, err
+	}
+	return write()
+}
+
+func (f File) Sync() error {
+	if err := f.fs.step(); err != nil {
+		return err
+	}
+	if f.fs.config.Forgetful {
+		return nil
+	}
+	return f.f.Sync()
+}
