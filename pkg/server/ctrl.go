@@ -15,6 +15,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/ctrl/commands"
 	"github.com/xmaild/xmaild/pkg/server/access"
 	"github.com/xmaild/xmaild/pkg/server/auth"
+	"github.com/xmaild/xmaild/pkg/server/certs"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
 	"github.com/xmaild/xmaild/pkg/tabfile"
@@ -31,7 +32,7 @@ func (s *Server) startCtrl(ctx, running context.Context) (err error) {
 	if s.ctrlsListeners, err = b.bind(ctx, "control port inside TLS", s.config.Ctrls); err != nil {
 		return err
 	}
-	s.certs = newCertificates(s.config.Root)
+	s.certs = certs.New(s.config.Root, s.log, s.config.Clock)
 	if _, err := s.tlsConfig(); err != nil {
 		s.log.Warn("no TLS until this is right", "err", err)
 	}
@@ -210,17 +211,21 @@ func (s *Server) requireTLS(ip netip.Addr) bool {
 	return vars.Flag("CTRL-RequireTLS", vars.CompatLevel() >= 1)
 }
 
-// tlsConfig is the set-up of the next handshake.
+// tlsConfig is the set-up of the next handshake of any service.
 func (s *Server) tlsConfig() (*tls.Config, error) {
 	vars := s.root.Vars()
-	config, err := s.certs.config(tlsPolicy{
+	policy := certs.Policy{
 		WantVerify:      vars.Flag("SSLWantVerify", false),
 		WantCert:        vars.Flag("SSLWantCert", false),
 		AllowSelfSigned: vars.Flag("SSLAllowSelfSigned", false),
 		MaxDepth:        vars.Int("SSLMaxCertsDepth", 0),
 		UseCertsFile:    vars.Flag("SSLUseCertsFile", false),
 		UseCertsDir:     vars.Flag("SSLUseCertsDir", false),
-	})
+	}
+	if vars.Value("TLS-MinVersion") == "1.3" {
+		policy.MinVersion = tls.VersionTLS13
+	}
+	config, err := s.certs.Config(policy)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("TLS certificate: %w", err)
 	}

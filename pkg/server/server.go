@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/server/certs"
 	"github.com/xmaild/xmaild/pkg/server/check"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
@@ -35,7 +36,7 @@ type Server struct {
 	log    *slog.Logger
 
 	root    *mailroot.Root
-	certs   *certificates
+	certs   *certs.Store
 	ctrl    *ctrl.Server
 	ctrlLog *obs.CtrlLog // nil: none
 	audit   *obs.Audit
@@ -124,6 +125,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	s.warnSettings()
 	s.running.Go(func() { s.watch(running) })
 	s.running.Go(func() { s.sweep(running) })
+	s.running.Go(func() { s.certs.Watch(running) })
 	s.log.Info("serving", "version", s.config.Version, "root", s.config.Root,
 		"ctrl", addrs(s.ctrlListeners), "ctrls", addrs(s.ctrlsListeners), "pid", os.Getpid())
 	return nil

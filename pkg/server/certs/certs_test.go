@@ -1,4 +1,4 @@
-package server
+package certs
 
 import (
 	"crypto/ecdsa"
@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
@@ -82,14 +84,17 @@ func writeFile(t *testing.T, content []byte, elem ...string) {
 	}
 }
 
-func newServerCert(t *testing.T, root string) {
+func newServerCert(t *testing.T, root string) { newCert(t, root, "server", time.Now(), "localhost") }
+
+// newCert makes a pair for hosts, made at that time.
+func newCert(t *testing.T, root, stem string, at time.Time, hosts ...string) {
 	t.Helper()
-	cert, key, err := selfcert.New([]string{"localhost"}, time.Now())
+	cert, key, err := selfcert.New(hosts, at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, cert, root, "server.cert")
-	writeFile(t, key, root, "server.key")
+	writeFile(t, cert, root, stem+".cert")
+	writeFile(t, key, root, stem+".key")
 }
 
 // handshake shakes hands over a pipe and returns what each side made of it.
@@ -138,27 +143,27 @@ func TestClientCertificates(t *testing.T) {
 
 	for _, test := range []struct {
 		name   string
-		policy tlsPolicy
+		policy Policy
 		show   *tls.Certificate
 		want   bool
 	}{
-		{"nothing wanted, none shown", tlsPolicy{}, nil, true},
-		{"nothing wanted, a stranger's shown", tlsPolicy{}, unknown, true},
-		{"checked, none shown", tlsPolicy{WantVerify: true, UseCertsFile: true}, nil, true},
-		{"wanted, none shown", tlsPolicy{WantCert: true, UseCertsFile: true}, nil, false},
-		{"checked, good", tlsPolicy{WantVerify: true, UseCertsFile: true}, short, true},
-		{"checked, good by the folder", tlsPolicy{WantVerify: true, UseCertsDir: true}, short, true},
-		{"checked, not of the system's authorities", tlsPolicy{WantVerify: true}, short, false},
-		{"wanted, good", tlsPolicy{WantCert: true, UseCertsFile: true}, long, true},
-		{"checked, a stranger's", tlsPolicy{WantVerify: true, UseCertsFile: true}, unknown, false},
-		{"checked, signed by itself", tlsPolicy{WantVerify: true, UseCertsFile: true}, own, false},
-		{"signed by itself is allowed", tlsPolicy{WantVerify: true, UseCertsFile: true, AllowSelfSigned: true}, own, true},
-		{"a stranger's is not, though", tlsPolicy{WantVerify: true, UseCertsFile: true, AllowSelfSigned: true}, unknown, false},
-		{"a self-signed authority in the chain is", tlsPolicy{WantVerify: true, UseCertsFile: true, AllowSelfSigned: true}, unknownWithRoot, true},
-		{"as deep as allowed", tlsPolicy{WantVerify: true, UseCertsFile: true, MaxDepth: 2}, long, true},
-		{"deeper than allowed", tlsPolicy{WantVerify: true, UseCertsFile: true, MaxDepth: 1}, long, false},
+		{"nothing wanted, none shown", Policy{}, nil, true},
+		{"nothing wanted, a stranger's shown", Policy{}, unknown, true},
+		{"checked, none shown", Policy{WantVerify: true, UseCertsFile: true}, nil, true},
+		{"wanted, none shown", Policy{WantCert: true, UseCertsFile: true}, nil, false},
+		{"checked, good", Policy{WantVerify: true, UseCertsFile: true}, short, true},
+		{"checked, good by the folder", Policy{WantVerify: true, UseCertsDir: true}, short, true},
+		{"checked, not of the system's authorities", Policy{WantVerify: true}, short, false},
+		{"wanted, good", Policy{WantCert: true, UseCertsFile: true}, long, true},
+		{"checked, a stranger's", Policy{WantVerify: true, UseCertsFile: true}, unknown, false},
+		{"checked, signed by itself", Policy{WantVerify: true, UseCertsFile: true}, own, false},
+		{"signed by itself is allowed", Policy{WantVerify: true, UseCertsFile: true, AllowSelfSigned: true}, own, true},
+		{"a stranger's is not, though", Policy{WantVerify: true, UseCertsFile: true, AllowSelfSigned: true}, unknown, false},
+		{"a self-signed authority in the chain is", Policy{WantVerify: true, UseCertsFile: true, AllowSelfSigned: true}, unknownWithRoot, true},
+		{"as deep as allowed", Policy{WantVerify: true, UseCertsFile: true, MaxDepth: 2}, long, true},
+		{"deeper than allowed", Policy{WantVerify: true, UseCertsFile: true, MaxDepth: 1}, long, false},
 	} {
-		config, err := newCertificates(root).config(test.policy)
+		config, err := New(root, nil, nil).Config(test.policy)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
@@ -173,7 +178,7 @@ func TestClientCertificates(t *testing.T) {
 func TestOldTLSIsRefused(t *testing.T) {
 	root := t.TempDir()
 	newServerCert(t, root)
-	config, err := newCertificates(root).config(tlsPolicy{})
+	config, err := New(root, nil, nil).Config(Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,10 +193,11 @@ func TestOldTLSIsRefused(t *testing.T) {
 func TestReplacedCertificateIsUsed(t *testing.T) {
 	root := t.TempDir()
 	newServerCert(t, root)
-	c := newCertificates(root)
+	c := New(root, nil, nil)
+	c.rest = 0
 	serial := func() *big.Int {
 		t.Helper()
-		config, err := c.config(tlsPolicy{})
+		config, err := c.Config(Policy{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,12 +231,12 @@ func TestReplacedCertificateIsUsed(t *testing.T) {
 
 func TestMissingOrBrokenCertificateIsAnError(t *testing.T) {
 	root := t.TempDir()
-	if _, err := newCertificates(root).config(tlsPolicy{}); !os.IsNotExist(err) {
+	if _, err := New(root, nil, nil).Config(Policy{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without files: %v, want that one does not exist", err)
 	}
 	writeFile(t, []byte("rubbish"), root, "server.cert")
 	writeFile(t, []byte("rubbish"), root, "server.key")
-	if _, err := newCertificates(root).config(tlsPolicy{}); err == nil {
+	if _, err := New(root, nil, nil).Config(Policy{}); err == nil {
 		t.Error("with rubbish: no error")
 	}
 }
