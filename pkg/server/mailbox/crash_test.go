@@ -1,0 +1,204 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+)
+
+// silent is a log that nobody reads.
+var silent = slog.New(slog.DiscardHandler)
+
+const crashBody = "Subject: crash\r\n\r\nall of it\r\n"
+
+// crashDisk is a disk on which the control port has just made the account of ann:
+// the MailRoot is durable, and the folders below domains are not.
+func crashDisk(t *testing.T, root *mailroot.Root) *vfs.MemFS {
+	t.Helper()
+	mem := vfs.NewCrashableMem()
+	durable := filepath.Join(root.Dir, "domains")
+	if err := mem.MkdirAll(durable, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for dir := durable; ; dir = filepath.Dir(dir) {
+		f, err := mem.OpenDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := mem.MkdirAll(filepath.Join(annDir(root), "Maildir", sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return mem
+}
+
+func readMem(mem *vfs.MemFS, name string) (string, error) {
+	f, err := mem.Open(name)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(f)
+	return string(text), errors.Join(err, f.Close())
+}
+
+// deliverAndCrash delivers messages until the machine dies at a step, and returns
+// what went wrong: acknowledged messages that a restart does not find whole, and
+// messages that are there twice after they were tried again. ended is true when the
+// step never came.
+func deliverAndCrash(t *testing.T, root *mailroot.Root, dieAt, unsynced int, forget func(string) bool) (wrong []string, ended bool) {
+	t.Helper()
+	fsys := newCrashFS(crashDisk(t, root), dieAt, unsynced, forget)
+	s := New(root, Options{FS: fsys, Log: silent})
+	u := ann(t, root)
+	acknowledged := map[string]bool{}
+	names := []string{"m1", "m2", "m3"}
+	for _, name := range names {
+		if err := s.Deliver(t.Context(), u, message(name, crashBody)); err == nil {
+			acknowledged[name] = true
+		}
+	}
+	ended = !fsys.Dead()
+	disk := fsys.Crash()
+	dir := filepath.Join(annDir(root), "Maildir", "new")
+	for name := range acknowledged {
+		if text, err := readMem(disk, filepath.Join(dir, name)); err != nil || text != stored(crashBody) {
+			wrong = append(wrong, fmt.Sprintf("%s was acknowledged and holds %q (%v)", name, text, err))
+		}
+	}
+	// Nothing is half there by its name, and trying again makes one of each.
+	after := New(root, Options{FS: newCrashFS(disk, 0, 0, nil), Log: silent})
+	for _, sub := range []string{"tmp", "new", "cur"} { // the journal makes the folders again
+		if err := disk.MkdirAll(filepath.Join(annDir(root), "Maildir", sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range names {
+		again := message(name, crashBody)
+		again.Again = true
+		if err := after.Deliver(t.Context(), u, again); err != nil {
+			t.Fatalf("trying %s again after a crash at step %d: %v", name, dieAt, err)
+		}
+	}
+	list, err := disk.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if len(list) != len(names) {
+		wrong = append(wrong, fmt.Sprintf("new holds %v, want each of %v once", list, names))
+	}
+	for _, name := range list {
+		if text, err := readMem(disk, filepath.Join(dir, name)); err != nil || text != stored(crashBody) {
+			wrong = append(wrong, fmt.Sprintf("%s holds %q (%v), want all of it", name, text, err))
+		}
+	}
+	return wrong, ended
+}
+
+func TestAcknowledgedMessagesSurviveAPowerCut(t *testing.T) {
+	root := newRoot(t, false)
+	for _, unsynced := range []int{0, 50, 100} {
+		for dieAt := 1; ; dieAt++ {
+			wrong, ended := deliverAndCrash(t, root, dieAt, unsynced, nil)
+			for _, w := range wrong {
+				t.Errorf("power cut at step %d, %d%% of the rest written: %s", dieAt, unsynced, w)
+			}
+			if ended {
+				break
+			}
+			if dieAt > 1000 {
+				t.Fatal("the delivery does not end")
+			}
+		}
+	}
+}
+
+// TestEverySyncIsNeeded shows that the test above would notice each sync that is
+// left out.
+func TestEverySyncIsNeeded(t *testing.T) {
+	root := newRoot(t, false)
+	box := filepath.Join(annDir(root), "Maildir")
+	for name, forget := range map[string]func(string) bool{
+		"of the message":            func(name string) bool { return strings.HasPrefix(name, filepath.Join(box, "tmp")) },
+		"of the folder new":         func(name string) bool { return name == filepath.Join(box, "new") },
+		"of the Maildir":            func(name string) bool { return name == box },
+		"of the folder of the user": func(name string) bool { return name == annDir(root) },
+		"of the folder above":       func(name string) bool { return name == filepath.Dir(annDir(root)) },
+		"of the folder domains":     func(name string) bool { return name == root.Path("domains") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := false
+			for dieAt := 1; dieAt < 1000 && !found; dieAt++ {
+				wrong, ended := deliverAndCrash(t, root, dieAt, 0, forget)
+				found = len(wrong) > 0
+				if ended {
+					break
+				}
+			}
+			if !found {
+				t.Error("nothing was lost without this sync")
+			}
+		})
+	}
+}
+
+// removeAndCrash removes messages until the machine dies at a step, and returns
+// those that are there after a restart although their removal was acknowledged.
+func removeAndCrash(t *testing.T, root *mailroot.Root, dieAt int, forget func(string) bool) (back []string, ended bool) {
+	t.Helper()
+	mem := crashDisk(t, root)
+	u := ann(t, root)
+	filled := New(root, Options{FS: newCrashFS(mem, 0, 0, nil), Log: silent})
+	for _, name := range []string{"m1", "m2", "m3"} {
+		if err := filled.Deliver(t.Context(), u, message(name, crashBody)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fsys := newCrashFS(mem, dieAt, 0, forget)
+	removed := false
+	if d, err := New(root, Options{FS: fsys, Log: silent}).Open(t.Context(), u, ""); err == nil {
+		removed = d.Len() == 3 && d.Delete(0, 1, 2) == nil
+		d.Close()
+	}
+	ended = !fsys.Dead()
+	disk := fsys.Crash()
+	if !removed {
+		return nil, ended
+	}
+	back, err := disk.List(filepath.Join(annDir(root), "Maildir", "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return back, ended
+}
+
+func TestRemovedMessagesDoNotComeBackAfterAPowerCut(t *testing.T) {
+	root := newRoot(t, false)
+	ended := false
+	for dieAt := 1; !ended; dieAt++ {
+		var back []string
+		if back, ended = removeAndCrash(t, root, dieAt, nil); len(back) > 0 {
+			t.Errorf("power cut at step %d: %v are there again", dieAt, back)
+		}
+	}
+	// The test would notice a sync that is left out.
+	if back, _ := removeAndCrash(t, root, 0, func(name string) bool { return strings.HasSuffix(name, "new") }); len(back) == 0 {
+		t.Error("without the sync of the folder the messages were gone as well")
+	}
+}
