@@ -22,3 +22,5 @@ func prepare(_ *exec.Cmd, dir string) (string, error) { return dir, nil }
 
 // killGroup kills the program alone: there are no process groups here.
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }
+
+const dontWait = 0

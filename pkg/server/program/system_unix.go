@@ -93,3 +93,6 @@ func open(dir string) bool {
 }
 
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// dontWait opens pipes without somebody at the other end.
+const dontWait = syscall.O_NONBLOCK
