@@ -2,10 +2,12 @@ package server_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/xmaild/xmaild/pkg/server/program/programtest"
 	"github.com/xmaild/xmaild/pkg/server/servertest"
 	"github.com/xmaild/xmaild/pkg/server/servertest/replay"
 )
@@ -48,8 +50,13 @@ func (r *replayed) Fresh(files []replay.NewFile) error {
 	if r.Server != nil {
 		r.Stop(r.t)
 	}
-	dir := filepath.Join(r.t.TempDir(), "MailRoot")
+	// Programs that tables name write to their folder, the MailRoot, also where they
+	// run as nobody.
+	dir := filepath.Join(programtest.Dir(r.t), "MailRoot")
 	if err := servertest.NewMailRoot(dir); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
 		return err
 	}
 	if err := replay.Apply(dir, files); err != nil {
