@@ -56,6 +56,9 @@ func (l *Lease) Open() (*Body, error) {
 // is [ErrClosed].
 func (q *Queue) Lease(ctx context.Context) (*Lease, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		q.mu.Lock()
 		if q.closed {
 			q.mu.Unlock()

@@ -286,6 +286,21 @@ func (q *Queue) Len() int {
 	return len(q.live)
 }
 
+// Due returns how many messages have recipients whose turn it is, those that
+// somebody has in hand included.
+func (q *Queue) Due() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.opts.Clock().Unix()
+	n := 0
+	for _, m := range q.live {
+		if slices.ContainsFunc(m.slots, func(s slot) bool { return s.state == StateQueued && s.until <= now }) {
+			n++
+		}
+	}
+	return n
+}
+
 // Close ends the queue: nothing more can be leased. Messages wait on disk for the
 // next start. Leases that are out can still be ended.
 func (q *Queue) Close() error {
