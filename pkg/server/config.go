@@ -3,6 +3,8 @@ package server
 import (
 	"log/slog"
 	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/deliver"
 )
 
 // Config says how to run a server: what a command line and the environment
@@ -18,6 +20,38 @@ type Config struct {
 	CtrlTimeout  time.Duration // wait for the next command of a session; 0: 120 s
 	CtrlSessions int           // sessions at once on both control ports; 0: 512
 	CtrlLog      bool          // write logs/ctrl-*
+
+	SMTP  Endpoint // mail; further ports, for submission, are further addresses
+	SMTPS Endpoint // the same inside TLS
+	POP3  Endpoint
+	POP3S Endpoint // POP3 inside TLS
+
+	// Finger is off where CompatLevel is 1, unless FingerAsked.
+	Finger      Endpoint
+	FingerAsked bool
+
+	SMTPTimeout  time.Duration // wait for the next command; 0: 90 s
+	SMTPSessions int           // sessions at once, with SMTPS; 0: 1024
+	SMTPLog      bool          // write logs/smtp-*
+	Recipients   int           // of one message; 0: 100
+	PopLife      time.Duration // how long a POP3 login lets send mail; 0: 15 min
+
+	POP3Timeout  time.Duration // wait for the next command; 0: 90 s
+	POP3Sessions int           // sessions at once, with POP3S; 0: 1024
+	POP3Log      bool          // write logs/pop3-*
+	POP3Delay    time.Duration // of the first failed login of a connection; 0: 5 s, less than 0: none
+	POP3HangUp   bool          // close the connection after a failed login
+	FingerLog    bool          // write logs/finger-*
+
+	QueueLog      bool             // write logs/smail-*
+	QueueWorkers  int              // messages being delivered at once; 0: 16
+	Retries       deliver.Schedule // of deliveries
+	FilterTimeout time.Duration    // of programs that filter; 0: 90 s
+	FilterLog     bool             // write logs/filters-*
+
+	// User is whom a server that is root becomes once it listens: a name or a
+	// number. Empty: the owner of the MailRoot, unless that is root.
+	User string
 
 	// CtrlFailureDelay, unless 0, is how long the refusal of a login is held
 	// back, whatever server.tab says.
@@ -57,18 +91,23 @@ type Endpoint struct {
 	Off bool
 
 	// Addrs are the addresses to bind, each "host:port". When there are none,
-	// Port is bound on the loopback (CompatLevel 1) or on every address
-	// (CompatLevel 0, or IPv6).
+	// Port is bound on every address of IPv4, or of both families where IPv6 is
+	// set; that of the control service on the loopback where CompatLevel is 1.
 	Addrs []string
 
 	Port int  // used where Addrs is empty; 0: any free port
 	IPv6 bool // bind the IPv6 wildcard address where Addrs is empty
 }
 
-// The ports of the control service unless told otherwise.
+// The ports of the services unless told otherwise.
 const (
-	DefaultCtrlPort  = 6017
-	DefaultCtrlsPort = 6018
+	DefaultSMTPPort   = 25
+	DefaultSMTPSPort  = 465
+	DefaultPOP3Port   = 110
+	DefaultPOP3SPort  = 995
+	DefaultFingerPort = 79
+	DefaultCtrlPort   = 6017
+	DefaultCtrlsPort  = 6018
 )
 
 // Resolve says which addresses of a host name count.

@@ -11,8 +11,10 @@ package cmdline
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,13 +38,18 @@ type Parser struct {
 	Words    []string // arguments that are no options
 	Warnings []string // what was accepted and has no effect
 
-	pidDir      string
-	ctrlAddrs   []string
-	ctrlsAddrs  []string
-	ctrlChosen  bool
-	ctrlsChosen bool
-	missing     map[string][]string // letters used, by the service that is not there yet
-	flags       *pflag.FlagSet
+	pidDir    string
+	listeners map[byte]*listener  // by the letter of the service
+	missing   map[string][]string // letters used, by the service that is not there yet
+	flags     *pflag.FlagSet
+}
+
+// A listener is where a service is to listen.
+type listener struct {
+	*server.Endpoint
+	values []string // of the addresses, as they were given
+	chosen bool     // an option chose the port
+	asked  bool     // an option said where to listen
 }
 
 // New returns a parser that puts its long options into flags, beside those
@@ -53,8 +60,21 @@ func New(flags *pflag.FlagSet) *Parser {
 		missing: map[string][]string{},
 		flags:   flags,
 	}
-	p.Config.Ctrl.Port = server.DefaultCtrlPort
-	p.Config.Ctrls.Port = server.DefaultCtrlsPort
+	c := &p.Config
+	p.listeners = make(map[byte]*listener)
+	for _, service := range []struct {
+		letter   byte
+		endpoint *server.Endpoint
+		port     int
+	}{
+		{'S', &c.SMTP, server.DefaultSMTPPort}, {'X', &c.SMTPS, server.DefaultSMTPSPort},
+		{'P', &c.POP3, server.DefaultPOP3Port}, {'B', &c.POP3S, server.DefaultPOP3SPort},
+		{'F', &c.Finger, server.DefaultFingerPort},
+		{'C', &c.Ctrl, server.DefaultCtrlPort}, {'W', &c.Ctrls, server.DefaultCtrlsPort},
+	} {
+		service.endpoint.Port = service.port
+		p.listeners[service.letter] = &listener{Endpoint: service.endpoint}
+	}
 	p.addFlags()
 	return p
 }
@@ -78,12 +98,13 @@ func (p *Parser) Parse(argv0 string, args []string, getenv func(string) string) 
 	if err := p.walk(more); err != nil {
 		return fmt.Errorf("MAIL_CMD_LINE: %w", err)
 	}
-	if p.Config.Ctrl.Addrs, err = addresses("-CI", p.ctrlAddrs, p.Config.Ctrl.Port); err != nil {
-		return err
+	for _, letter := range slices.Sorted(maps.Keys(p.listeners)) {
+		l := p.listeners[letter]
+		if l.Addrs, err = addresses("-"+string(letter)+"I", l.values, l.Port); err != nil {
+			return err
+		}
 	}
-	if p.Config.Ctrls.Addrs, err = addresses("-WI", p.ctrlsAddrs, p.Config.Ctrls.Port); err != nil {
-		return err
-	}
+	p.Config.FingerAsked = p.listeners['F'].asked
 	if p.pidDir != "" {
 		p.Config.PIDFile = filepath.Join(p.pidDir, programName(argv0)+".pid")
 	}
@@ -91,11 +112,15 @@ func (p *Parser) Parse(argv0 string, args []string, getenv func(string) string) 
 	return nil
 }
 
-// CtrlChosen reports whether an option chose the port of the control service.
-func (p *Parser) CtrlChosen() bool { return p.ctrlChosen }
-
-// CtrlsChosen reports whether an option chose the port of the control service inside TLS.
-func (p *Parser) CtrlsChosen() bool { return p.ctrlsChosen }
+// Chosen reports whether an option chose where an endpoint of Config listens.
+func (p *Parser) Chosen(e *server.Endpoint) bool {
+	for _, l := range p.listeners {
+		if l.Endpoint == e {
+			return l.chosen || len(l.values) > 0
+		}
+	}
+	return false
+}
 
 func (p *Parser) walk(args []string) error {
 	for len(args) > 0 {
@@ -146,7 +171,7 @@ func (p *Parser) warn(format string, args ...any) {
 	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
 }
 
-// addresses turns the values of -CI or -WI into "host:port".
+// addresses turns the values of an option like -CI into "host:port".
 func addresses(option string, values []string, port int) ([]string, error) {
 	const most = 32
 	if len(values) > most {

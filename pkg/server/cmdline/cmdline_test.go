@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/xmaild/xmaild/pkg/server"
+	"github.com/xmaild/xmaild/pkg/server/deliver"
 )
 
 func parse(t *testing.T, env map[string]string, args ...string) (*Parser, error) {
@@ -31,6 +32,11 @@ func mustParse(t *testing.T, env map[string]string, args ...string) *Parser {
 func TestDefaults(t *testing.T) {
 	p := mustParse(t, nil)
 	want := server.Config{
+		SMTP:    server.Endpoint{Port: 25},
+		SMTPS:   server.Endpoint{Port: 465},
+		POP3:    server.Endpoint{Port: 110},
+		POP3S:   server.Endpoint{Port: 995},
+		Finger:  server.Endpoint{Port: 79},
 		Ctrl:    server.Endpoint{Port: 6017},
 		Ctrls:   server.Endpoint{Port: 6018},
 		PIDFile: "/var/run/XMail.pid",
@@ -48,11 +54,21 @@ func TestReferenceCommandLine(t *testing.T) {
 		" -PI 127.0.0.1:7005 -Pl -BI 127.0.0.1:7006 -FI 127.0.0.1:7007 -Fl -Y- -Ql -Ql -Mx 7"
 	p := mustParse(t, nil, strings.Fields(line)...)
 	want := server.Config{
-		Root:    "/srv/MailRoot",
-		Ctrl:    server.Endpoint{Port: 6017, Addrs: []string{"127.0.0.1:7001"}},
-		Ctrls:   server.Endpoint{Port: 6018, Addrs: []string{"127.0.0.1:7002"}},
-		CtrlLog: true,
-		PIDFile: "/var/run/XMail.pid",
+		Root:        "/srv/MailRoot",
+		Ctrl:        server.Endpoint{Port: 6017, Addrs: []string{"127.0.0.1:7001"}},
+		Ctrls:       server.Endpoint{Port: 6018, Addrs: []string{"127.0.0.1:7002"}},
+		CtrlLog:     true,
+		SMTP:        server.Endpoint{Port: 25, Addrs: []string{"127.0.0.1:7003"}},
+		SMTPS:       server.Endpoint{Port: 465, Addrs: []string{"127.0.0.1:7004"}},
+		SMTPLog:     true,
+		POP3:        server.Endpoint{Port: 110, Addrs: []string{"127.0.0.1:7005"}},
+		POP3S:       server.Endpoint{Port: 995, Addrs: []string{"127.0.0.1:7006"}},
+		POP3Log:     true,
+		Finger:      server.Endpoint{Port: 79, Addrs: []string{"127.0.0.1:7007"}},
+		FingerAsked: true,
+		FingerLog:   true,
+		QueueLog:    true,
+		PIDFile:     "/var/run/XMail.pid",
 	}
 	if d := cmp.Diff(want, p.Config); d != "" {
 		t.Errorf("configuration (-want +got):\n%s", d)
@@ -60,16 +76,63 @@ func TestReferenceCommandLine(t *testing.T) {
 	if !p.Verbose {
 		t.Error("-Md did not ask for more logs")
 	}
+	wantWarnings := []string{"the split of the spool is not there yet: -Mx without effect"}
+	if d := cmp.Diff(wantWarnings, p.Warnings); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+}
+
+func TestEveryServiceLetter(t *testing.T) {
+	p := mustParse(t, nil, strings.Fields("-S- -S6 -Sp 1 -St 30 -Sl -SX 9 -Sr 7 -Se 60 -SI 10.0.0.1 -SI 10.0.0.1:587 -X- -X6 -Xp 2 -XI [::1]"+
+		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 300 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg -Yi 5 -Ln 3")...)
+	want := server.Config{
+		Ctrl:          server.Endpoint{Port: 6017},
+		Ctrls:         server.Endpoint{Port: 6018},
+		SMTP:          server.Endpoint{Off: true, IPv6: true, Port: 1, Addrs: []string{"10.0.0.1:1", "10.0.0.1:587"}},
+		SMTPS:         server.Endpoint{Off: true, IPv6: true, Port: 2, Addrs: []string{"[::1]:2"}},
+		POP3:          server.Endpoint{Off: true, IPv6: true, Port: 3, Addrs: []string{"host:3"}},
+		POP3S:         server.Endpoint{Off: true, IPv6: true, Port: 4, Addrs: []string{"host:5"}},
+		Finger:        server.Endpoint{Off: true, IPv6: true, Port: 6, Addrs: []string{"host:6"}},
+		FingerAsked:   true,
+		SMTPTimeout:   30 * time.Second,
+		SMTPSessions:  9,
+		SMTPLog:       true,
+		Recipients:    7,
+		PopLife:       time.Minute,
+		POP3Timeout:   31 * time.Second,
+		POP3Sessions:  8,
+		POP3Log:       true,
+		POP3Delay:     2 * time.Second,
+		POP3HangUp:    true,
+		FingerLog:     true,
+		QueueLog:      true,
+		QueueWorkers:  256,
+		Retries:       deliver.Schedule{Base: time.Minute, Ratio: -1, Tries: 5},
+		FilterTimeout: 20 * time.Second,
+		FilterLog:     true,
+		PIDFile:       "/var/run/XMail.pid",
+	}
+	if d := cmp.Diff(want, p.Config); d != "" {
+		t.Errorf("configuration (-want +got):\n%s", d)
+	}
 	wantWarnings := []string{
-		"the POP3 service is not there yet: -PI -Pl without effect",
-		"the POP3S service is not there yet: -BI without effect",
-		"the SMAIL service is not there yet: -Ql -Mx without effect",
-		"the SMTP service is not there yet: -SI -Sl without effect",
-		"the SMTPS service is not there yet: -XI without effect",
-		"the finger service is not there yet: -FI -Fl without effect",
+		"the LMAIL service is not there yet: -Ln without effect",
+		"the PSYNC service is not there yet: -Yi without effect",
 	}
 	if d := cmp.Diff(wantWarnings, p.Warnings); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)
+	}
+	if e := &p.Config.SMTP; !p.Chosen(e) {
+		t.Error("the SMTP port counts as not chosen")
+	}
+	if p := mustParse(t, nil, "-Sl", "-S6"); p.Chosen(&p.Config.SMTP) {
+		t.Error("without -Sp and -SI the SMTP port counts as chosen")
+	}
+	if got := mustParse(t, nil, "-Fl", "-F-").Config.FingerAsked; got {
+		t.Error("-Fl and -F- ask for finger")
+	}
+	if got := mustParse(t, nil, "-Pw", "0").Config.POP3Delay; got >= 0 {
+		t.Errorf("-Pw 0: delay %v, want one below 0, which is none", got)
 	}
 }
 
@@ -77,6 +140,11 @@ func TestEveryControlLetter(t *testing.T) {
 	p := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mm -M7 -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -CI [::1]:5 -WI 10.0.0.1;8")...)
 	want := server.Config{
 		Root:         "/m",
+		SMTP:         server.Endpoint{Port: 25},
+		SMTPS:        server.Endpoint{Port: 465},
+		POP3:         server.Endpoint{Port: 110},
+		POP3S:        server.Endpoint{Port: 995},
+		Finger:       server.Endpoint{Port: 79},
 		LogRotation:  6 * time.Hour,
 		Mailbox:      server.MailboxPlain,
 		Resolve:      server.ResolveIPv6First,
@@ -98,6 +166,19 @@ func TestLongOptionsSayTheSame(t *testing.T) {
 		" --ctrl-timeout 30 --ctrl-log --ctrl-sessions=9 --no-ctrls --ctrls-ipv6 --ctrls-port 2 --ctrl-address host --ctrls-address 10.0.0.1:8")...)
 	if d := cmp.Diff(letters.Config, long.Config); d != "" {
 		t.Errorf("letters and long options differ (-letters +long):\n%s", d)
+	}
+	letters = mustParse(t, nil, strings.Fields("-S- -S6 -Sp 1 -St 30 -Sl -SX 9 -Sr 7 -Se 60 -SI a -SI a:587 -X- -X6 -Xp 2 -XI [::1]"+
+		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 3 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg")...)
+	long = mustParse(t, nil, strings.Fields("--no-smtp --smtp-ipv6 --smtp-port 1 --smtp-timeout 30 --smtp-log --smtp-sessions 9 --recipients 7 --pop-before-smtp 60"+
+		" --smtp-address a --smtp-address a:587 --no-smtps --smtps-ipv6 --smtps-port 2 --smtps-address [::1]"+
+		" --no-pop3 --pop3-ipv6 --pop3-port 3 --pop3-timeout 31 --pop3-log --pop3-sessions 8 --pop3-delay 2 --pop3-hang-up --pop3-address host"+
+		" --no-pop3s --pop3s-ipv6 --pop3s-port 4 --pop3s-address host:5 --no-finger --finger-ipv6 --finger-port 6 --finger-log --finger-address host"+
+		" --queue-workers 3 --retry 60 --retry-ratio 0 --retries 5 --queue-log --filter-timeout 20 --filter-log")...)
+	if d := cmp.Diff(letters.Config, long.Config); d != "" {
+		t.Errorf("letters and long options of the services differ (-letters +long):\n%s", d)
+	}
+	if d := cmp.Diff(letters.Config, mustParse(t, nil).Config); d == "" {
+		t.Error("neither has an effect")
 	}
 }
 
@@ -154,6 +235,11 @@ func TestBadValuesAreRefused(t *testing.T) {
 		{[]string{"-Wp", "65536"}, `option -Wp: "65536" is no port (0 to 65535)`},
 		{[]string{"-Ct", "0"}, "option -Ct: 0 seconds would end every wait at once"},
 		{[]string{"-CX", "0"}, "option -CX: 0 is too small; the least is 1"},
+		{[]string{"-St", "x"}, `option -St: "x" is no number of seconds`},
+		{[]string{"-Sr", "0"}, "option -Sr: 0 is too small; the least is 1"},
+		{[]string{"-Qi", "-1"}, "option -Qi: -1 is too small; the least is 0"},
+		{[]string{"-SI", "a:b"}, `option -SI: address "a:b": "b" is no port (0 to 65535)`},
+		{[]string{"--smtp-log=x"}, `strconv.ParseBool: parsing "x": invalid syntax`},
 		{[]string{"-CI", "[::1"}, `option -CI: address "[::1" has no closing bracket`},
 		{[]string{"-CI", ":80"}, `option -CI: address ":80" has no host`},
 		{[]string{"-WI", "a:b"}, `option -WI: address "a:b": "b" is no port (0 to 65535)`},

@@ -2,6 +2,7 @@ package cmdline
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server"
@@ -58,19 +59,56 @@ func (p *Parser) addFlags() {
 		return nil
 	})
 
-	p.flags.BoolVar(&c.Ctrl.Off, "no-ctrl", false, "do not open the control port (-C-)")
-	letter("ctrl-port", "port", "6017", "control port; 0 takes a free one", "-Cp")
-	letter("ctrl-address", "host[:port]", "", "address of the control port, may be repeated", "-CI")
-	p.flags.BoolVar(&c.Ctrl.IPv6, "ctrl-ipv6", false, "without an address, bind the control port to every IPv6 address (-C6)")
+	yes := func(name, usage, letters string) {
+		o := groups[letters[1]][letters[2]]
+		p.flags.Var(&value{kind: "bool", set: func(v string) error {
+			on, err := strconv.ParseBool(v)
+			if err != nil || !on {
+				return err
+			}
+			return o.set(p, "")
+		}}, name, usage+" ("+letters+")")
+		p.flags.Lookup(name).NoOptDefVal = "true"
+	}
+	listen := func(name, what string, l byte, port int) {
+		yes("no-"+name, "do not open the "+what, "-"+string(l)+"-")
+		letter(name+"-port", "port", strconv.Itoa(port), what+"; 0 takes a free one", "-"+string(l)+"p")
+		letter(name+"-address", "host[:port]", "", "address of the "+what+", may be repeated", "-"+string(l)+"I")
+		yes(name+"-ipv6", "without an address, bind the "+what+" to every IPv6 address", "-"+string(l)+"6")
+	}
+	listen("smtp", "SMTP port", 'S', server.DefaultSMTPPort)
+	letter("smtp-timeout", "seconds", "90", "wait for the next SMTP command", "-St")
+	letter("smtp-sessions", "n", "1024", "SMTP sessions at once", "-SX")
+	letter("recipients", "n", "100", "recipients of one message", "-Sr")
+	letter("pop-before-smtp", "seconds", "900", "how long a POP3 login lets send mail, where EnableAuthSMTP-POP3 allows it", "-Se")
+	yes("smtp-log", "write logs/smtp-*", "-Sl")
+	listen("smtps", "SMTP port inside TLS", 'X', server.DefaultSMTPSPort)
+	listen("pop3", "POP3 port", 'P', server.DefaultPOP3Port)
+	letter("pop3-timeout", "seconds", "90", "wait for the next POP3 command", "-Pt")
+	letter("pop3-sessions", "n", "1024", "POP3 sessions at once", "-PX")
+	letter("pop3-delay", "seconds", "5", "hold the first failed login of a POP3 connection back; it doubles", "-Pw")
+	yes("pop3-hang-up", "close a POP3 connection after a failed login", "-Ph")
+	yes("pop3-log", "write logs/pop3-*", "-Pl")
+	listen("pop3s", "POP3 port inside TLS", 'B', server.DefaultPOP3SPort)
+	listen("finger", "finger port", 'F', server.DefaultFingerPort)
+	yes("finger-log", "write logs/finger-*", "-Fl")
+
+	listen("ctrl", "control port", 'C', server.DefaultCtrlPort)
 	letter("ctrl-timeout", "seconds", "120", "wait for the next control command", "-Ct")
 	letter("ctrl-sessions", "n", "512", "control sessions at once", "-CX")
-	p.flags.BoolVar(&c.CtrlLog, "ctrl-log", false, "write logs/ctrl-* (-Cl)")
+	yes("ctrl-log", "write logs/ctrl-*", "-Cl")
+	listen("ctrls", "control port inside TLS", 'W', server.DefaultCtrlsPort)
 
-	p.flags.BoolVar(&c.Ctrls.Off, "no-ctrls", false, "do not open the control port inside TLS (-W-)")
-	letter("ctrls-port", "port", "6018", "control port inside TLS; 0 takes a free one", "-Wp")
-	letter("ctrls-address", "host[:port]", "", "address of the control port inside TLS, may be repeated", "-WI")
-	p.flags.BoolVar(&c.Ctrls.IPv6, "ctrls-ipv6", false, "without an address, bind the control port inside TLS to every IPv6 address (-W6)")
+	letter("queue-workers", "n", "16", "messages being delivered at once", "-Qn")
+	letter("retry", "seconds", "480", "wait after the first failed attempt to deliver", "-Qt")
+	letter("retry-ratio", "n", "16", "each wait is longer by an n-th; 0: not longer", "-Qi")
+	letter("retries", "n", "32", "attempts to deliver before a message is given up", "-Qr")
+	yes("queue-log", "write logs/smail-*", "-Ql")
+	letter("filter-timeout", "seconds", "90", "time that a filter may take", "-QT")
+	yes("filter-log", "write logs/filters-*", "-Qg")
 
+	text("user", "name", "", "whom a server started as root becomes once it listens; without it the owner of the MailRoot",
+		func(v string) error { c.User = v; return nil })
 	text("pid-dir", "dir", DefaultPIDDir, "folder of the pid file; the environment variable XMAIL_PID_DIR says the same; empty: no pid file",
 		func(v string) error { p.pidDir = v; return nil })
 	p.flags.BoolVar(&p.Detach, "detach", false, "return when the server serves, for old init scripts")

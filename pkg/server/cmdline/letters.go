@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/server"
 )
@@ -27,7 +28,7 @@ var groups = map[byte]map[byte]option{
 			p.Config.LogRotation, err = hours(v)
 			return err
 		}},
-		'x': {true, unused("SMAIL service", "-Mx", 1)},
+		'x': {true, unused("split of the spool", "-Mx", 1)},
 		'D': {true, unused("DNS cache", "-MD", 1)},
 		'R': {true, unused("socket buffer", "-MR", 0)},
 		'S': {true, unused("socket buffer", "-MS", 0)},
@@ -38,21 +39,77 @@ var groups = map[byte]map[byte]option{
 		'5': {false, func(p *Parser, _ string) error { p.Config.Resolve = server.ResolveIPv4First; return nil }},
 		'7': {false, func(p *Parser, _ string) error { p.Config.Resolve = server.ResolveIPv6First; return nil }},
 	},
-	'C': {
-		'-': {false, func(p *Parser, _ string) error { p.Config.Ctrl.Off = true; return nil }},
-		'6': {false, func(p *Parser, _ string) error { p.Config.Ctrl.IPv6 = true; return nil }},
-		'l': {false, func(p *Parser, _ string) error { p.Config.CtrlLog = true; return nil }},
-		'p': {true, (*Parser).setCtrlPort},
-		't': {true, func(p *Parser, v string) (err error) { p.Config.CtrlTimeout, err = timeout(v); return err }},
-		'X': {true, func(p *Parser, v string) (err error) { p.Config.CtrlSessions, err = atLeast(1)(v); return err }},
-		'I': {true, func(p *Parser, v string) error { p.ctrlAddrs = append(p.ctrlAddrs, v); return nil }},
+	'S': listening('S', map[byte]option{
+		'l': set(func(c *server.Config) { c.SMTPLog = true }),
+		't': take(timeout, func(c *server.Config) *time.Duration { return &c.SMTPTimeout }),
+		'X': take(atLeast(1), func(c *server.Config) *int { return &c.SMTPSessions }),
+		'r': take(atLeast(1), func(c *server.Config) *int { return &c.Recipients }),
+		'e': take(period, func(c *server.Config) *time.Duration { return &c.PopLife }),
+	}),
+	'X': listening('X', nil),
+	'P': listening('P', map[byte]option{
+		'l': set(func(c *server.Config) { c.POP3Log = true }),
+		'h': set(func(c *server.Config) { c.POP3HangUp = true }),
+		't': take(timeout, func(c *server.Config) *time.Duration { return &c.POP3Timeout }),
+		'X': take(atLeast(1), func(c *server.Config) *int { return &c.POP3Sessions }),
+		'w': take(delay, func(c *server.Config) *time.Duration { return &c.POP3Delay }),
+	}),
+	'B': listening('B', nil),
+	'F': listening('F', map[byte]option{
+		'l': set(func(c *server.Config) { c.FingerLog = true }),
+	}),
+	'C': listening('C', map[byte]option{
+		'l': set(func(c *server.Config) { c.CtrlLog = true }),
+		't': take(timeout, func(c *server.Config) *time.Duration { return &c.CtrlTimeout }),
+		'X': take(atLeast(1), func(c *server.Config) *int { return &c.CtrlSessions }),
+	}),
+	'W': listening('W', nil),
+	'Q': {
+		'l': set(func(c *server.Config) { c.QueueLog = true }),
+		'g': set(func(c *server.Config) { c.FilterLog = true }),
+		'n': take(workers, func(c *server.Config) *int { return &c.QueueWorkers }),
+		't': take(period, func(c *server.Config) *time.Duration { return &c.Retries.Base }),
+		'i': take(ratio, func(c *server.Config) *int { return &c.Retries.Ratio }),
+		'r': take(atLeast(1), func(c *server.Config) *int { return &c.Retries.Tries }),
+		'T': take(period, func(c *server.Config) *time.Duration { return &c.FilterTimeout }),
 	},
-	'W': {
-		'-': {false, func(p *Parser, _ string) error { p.Config.Ctrls.Off = true; return nil }},
-		'6': {false, func(p *Parser, _ string) error { p.Config.Ctrls.IPv6 = true; return nil }},
-		'p': {true, (*Parser).setCtrlsPort},
-		'I': {true, func(p *Parser, v string) error { p.ctrlsAddrs = append(p.ctrlsAddrs, v); return nil }},
-	},
+}
+
+// set is an option without a value.
+func set(f func(*server.Config)) option {
+	return option{false, func(p *Parser, _ string) error { f(&p.Config); return nil }}
+}
+
+// take is an option whose value is read and kept.
+func take[T any](read func(string) (T, error), where func(*server.Config) *T) option {
+	return option{true, func(p *Parser, v string) (err error) {
+		*where(&p.Config), err = read(v)
+		return err
+	}}
+}
+
+// listening are the options of a service that say where it listens, and more.
+func listening(group byte, more map[byte]option) map[byte]option {
+	options := map[byte]option{
+		'-': {false, func(p *Parser, _ string) error { p.listeners[group].Off = true; return nil }},
+		'6': {false, func(p *Parser, _ string) error {
+			p.listeners[group].asked = true
+			p.listeners[group].IPv6 = true
+			return nil
+		}},
+		'p': {true, func(p *Parser, v string) (err error) {
+			p.listeners[group].asked, p.listeners[group].chosen = true, true
+			p.listeners[group].Port, err = portNumber(v)
+			return err
+		}},
+		'I': {true, func(p *Parser, v string) error {
+			p.listeners[group].asked = true
+			p.listeners[group].values = append(p.listeners[group].values, v)
+			return nil
+		}},
+	}
+	maps.Copy(options, more)
+	return options
 }
 
 // unused checks the number of an option that nothing goes by yet.
@@ -67,26 +124,8 @@ func unused(service, name string, least int) func(*Parser, string) error {
 // later are the services that are not there yet: their name, and their options
 // with and without a value.
 var later = map[byte]struct{ name, values, plain string }{
-	'S': {"SMTP", "ptIXre", "-6l"},
-	'X': {"SMTPS", "pI", "-6"},
-	'P': {"POP3", "ptwIX", "-6lh"},
-	'B': {"POP3S", "pI", "-6"},
-	'F': {"finger", "pI", "-6l"},
-	'Q': {"SMAIL", "ntirT", "lg"},
 	'Y': {"PSYNC", "itT", "-l"},
 	'L': {"LMAIL", "nt", "l"},
-}
-
-func (p *Parser) setCtrlPort(v string) (err error) {
-	p.ctrlChosen = true
-	p.Config.Ctrl.Port, err = portNumber(v)
-	return err
-}
-
-func (p *Parser) setCtrlsPort(v string) (err error) {
-	p.ctrlsChosen = true
-	p.Config.Ctrls.Port, err = portNumber(v)
-	return err
 }
 
 // letter reads the option at the start of args and says how many arguments it took.

@@ -136,3 +136,33 @@ func hours(s string) (time.Duration, error) {
 	}
 	return time.Duration(n) * time.Hour, nil
 }
+
+// period reads a number of seconds of at least one.
+func period(s string) (time.Duration, error) {
+	n, err := atLeast(1)(s)
+	return time.Duration(n) * time.Second, err
+}
+
+// delay reads a number of seconds; 0 is none.
+func delay(s string) (time.Duration, error) {
+	n, err := atLeast(0)(s)
+	if err == nil && n == 0 {
+		return -1, nil
+	}
+	return time.Duration(n) * time.Second, err
+}
+
+// workers reads how many work at a time; the reference has 256 at most.
+func workers(s string) (int, error) {
+	n, err := atLeast(1)(s)
+	return min(n, 256), err
+}
+
+// ratio reads by which part of itself a wait grows; 0 stands for not at all.
+func ratio(s string) (int, error) {
+	n, err := atLeast(0)(s)
+	if err == nil && n == 0 {
+		return -1, nil
+	}
+	return n, err
+}
