@@ -29,6 +29,20 @@ func ParseDNSLists(value string) []DNSList {
 	return lists
 }
 
+// A ListAnswer is what a list of the DNS says of an address.
+type ListAnswer struct {
+	DNSList
+	Listed bool   // it has the address, and that counts
+	Wrong  string // why the list does not count, for administrators; empty: it does
+}
+
+// Names are what the DNS says of the names of an address.
+type Names struct {
+	PTR       []string // the names of the address, sorted
+	Confirmed []string // those of them that lead back to it, sorted
+	Absent    bool     // it certainly has none
+}
+
 // Name returns the name under which an address stands in the list: its bytes, of
 // IPv6 its half bytes, from the last to the first, before the root.
 func (l DNSList) Name(ip netip.Addr) string {

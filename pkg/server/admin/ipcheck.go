@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,6 +20,18 @@ type CheckRow struct {
 	Effect string // for people
 }
 
+// A ClientDNS asks the DNS of a client of SMTP as SMTP does.
+type ClientDNS interface {
+	// Names returns the names of an address. The error is that of servers that do
+	// not answer.
+	Names(ctx context.Context, ip netip.Addr) (access.Names, error)
+
+	// Lists returns the answers of the lists of the variable CustMapsList, in its
+	// order, up to the first for which upTo returns true; nil: of all. There is none
+	// for an address that they are not asked for.
+	Lists(ctx context.Context, ip netip.Addr, upTo func(access.ListAnswer) bool) []access.ListAnswer
+}
+
 // ipCheck collects the rows that match a client.
 type ipCheck struct {
 	s    *Service
@@ -28,8 +41,8 @@ type ipCheck struct {
 
 // IPCheck returns which rows match a client of a service, in the order in which
 // the tables are asked, and then the verdict. host is the name that the DNS has
-// for the address, or empty; SMTP alone asks for it.
-func (s *Service) IPCheck(service, ip, host string) ([]CheckRow, error) {
+// for the address; empty, it is asked where [Options] have one. SMTP alone needs it.
+func (s *Service) IPCheck(ctx context.Context, service, ip, host string) ([]CheckRow, error) {
 	user, domain, inAccount := accountService(service)
 	if !inAccount && !slices.Contains(mapServices, service) {
 		return nil, noService(service)
@@ -44,7 +57,7 @@ func (s *Service) IPCheck(service, ip, host string) ([]CheckRow, error) {
 	c := &ipCheck{s: s, ip: addr.Unmap()}
 	switch {
 	case service == SMTPService:
-		c.smtp(host)
+		c.smtp(ctx, host)
 		return c.rows, nil
 	case !inAccount:
 		name := service + ".ipmap.tab"
@@ -111,9 +124,9 @@ func (c *ipCheck) first(table string, i, number int, text, effect string) {
 	c.add(table, number, text, effect)
 }
 
-func (c *ipCheck) smtp(host string) {
+func (c *ipCheck) smtp(ctx context.Context, host string) {
 	root := c.s.root
-	var client access.SMTPClient
+	client := access.SMTPClient{NameCode: root.Vars().Number("SMTP-RDNSCheck")}
 	props := root.IPProps()
 	for i, n := range props.Matching(c.ip) {
 		if i == 0 {
@@ -121,19 +134,13 @@ func (c *ipCheck) smtp(host string) {
 		}
 		c.first(mailroot.IPPropTab, i, props.Position(n.Row), n.Text(), "counts")
 	}
-	if host != "" {
-		names := root.Named(mailroot.HNPropTab)
-		for i, n := range names.CoveringHost(host) {
-			if i == 0 {
-				client.Properties = append(client.Properties, n.Rest)
-			}
-			c.first(mailroot.HNPropTab, i, names.Position(n.Row), n.Text(), "counts")
-		}
-	}
+	named := c.named(ctx, &client, host)
 	if client.Has(access.WhiteList) || client.Has(access.Deny) {
 		client.Map.Allow = true // it is not asked
 	} else {
 		c.bans(&client)
+		c.lists(ctx, &client)
+		c.reverse(client, named)
 	}
 	relays := root.Relays()
 	for i, n := range relays.Matching(c.ip) {
@@ -146,9 +153,8 @@ func (c *ipCheck) smtp(host string) {
 // bans asks the tables that a client on the white list is spared.
 func (c *ipCheck) bans(client *access.SMTPClient) {
 	root := c.s.root
-	vars := root.Vars()
 	client.Map = c.ipMap(mailroot.SMTPMapTab, root.IPMap(SMTPService))
-	client.DropCode = vars.Int("SMTP-IpMapDropCode", 1)
+	client.DropCode = root.Vars().Number("SMTP-IpMapDropCode")
 	spammers := root.Spammers()
 	now := root.Now()
 	for _, n := range spammers.Matching(c.ip) {
@@ -161,12 +167,6 @@ func (c *ipCheck) bans(client *access.SMTPClient) {
 			effect = "counts, with code " + strconv.Itoa(n.Code())
 		}
 		c.add(mailroot.SpammersTab, spammers.Position(n.Row), n.Text(), effect)
-	}
-	if maps := vars.String("CustMapsList"); maps != "" {
-		c.add(mailroot.ServerTab, 0, "CustMapsList "+maps, "is not asked here, since it takes name servers")
-	}
-	if check := vars.Int("SMTP-RDNSCheck", 0); check != 0 {
-		c.add(mailroot.ServerTab, 0, fmt.Sprintf("SMTP-RDNSCheck %d", check), "is not asked here, since it takes name servers")
 	}
 }
 

@@ -28,6 +28,10 @@ type Options struct {
 	// Plain gives new accounts a "mailbox" folder instead of a Maildir.
 	Plain bool
 
+	// DNS is asked by IPCheck what SMTP asks of a client (*policy.Policy). Nil:
+	// nothing is asked.
+	DNS ClientDNS
+
 	// HookTimeout is how long an external program may take; 0: 60 seconds.
 	HookTimeout time.Duration
 }

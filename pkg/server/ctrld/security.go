@@ -230,8 +230,8 @@ func smtpForwardAdd(ctx context.Context, c *call) ctrl.Reply {
 	return c.placed(c.admin.ForwardAdd(ctx, admin.Route{Domain: c.args[0], Hosts: c.args[1], Options: strings.Join(rest, "")}, before))
 }
 
-func ipCheck(_ context.Context, c *call) ctrl.Reply {
-	rows, err := c.admin.IPCheck(c.args[0], c.args[1], c.arg(2, ""))
+func ipCheck(ctx context.Context, c *call) ctrl.Reply {
+	rows, err := c.admin.IPCheck(ctx, c.args[0], c.args[1], c.arg(2, ""))
 	if err != nil {
 		return c.answer(err)
 	}

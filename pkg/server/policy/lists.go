@@ -12,18 +12,11 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/resolve"
 )
 
-// A ListAnswer is what a list of the DNS says of an address.
-type ListAnswer struct {
-	access.DNSList
-	Listed bool
-	Wrong  string // why the list does not count, for administrators; empty: it does
-}
-
 // Lists asks the lists of CustMapsList for an address, within the time limit of the
 // options, and returns their answers in the order of the variable: all of them, or
 // until upTo says that it needs no more. Addresses that lists have no business with,
 // as those of the loopback, are not asked for.
-func (p *Policy) Lists(ctx context.Context, ip netip.Addr, upTo func(ListAnswer) bool) []ListAnswer {
+func (p *Policy) Lists(ctx context.Context, ip netip.Addr, upTo func(access.ListAnswer) bool) []access.ListAnswer {
 	lists := access.ParseDNSLists(p.root.Vars().String("CustMapsList"))
 	ip = ip.Unmap().WithZone("")
 	if len(lists) == 0 || !ip.IsGlobalUnicast() || ip.IsPrivate() {
@@ -33,12 +26,12 @@ func (p *Policy) Lists(ctx context.Context, ip netip.Addr, upTo func(ListAnswer)
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	defer cancel()
-	answers := make([]chan ListAnswer, len(lists))
+	answers := make([]chan access.ListAnswer, len(lists))
 	for i, list := range lists {
-		answers[i] = make(chan ListAnswer, 1)
+		answers[i] = make(chan access.ListAnswer, 1)
 		wait.Go(func() { answers[i] <- p.askList(ctx, list, ip) })
 	}
-	var got []ListAnswer
+	var got []access.ListAnswer
 	for i := range answers {
 		a := <-answers[i]
 		got = append(got, a)
@@ -51,8 +44,8 @@ func (p *Policy) Lists(ctx context.Context, ip netip.Addr, upTo func(ListAnswer)
 
 // askList asks one list. That it has the address counts only after it is seen that
 // it does not have every address.
-func (p *Policy) askList(ctx context.Context, list access.DNSList, ip netip.Addr) ListAnswer {
-	a := ListAnswer{DNSList: list}
+func (p *Policy) askList(ctx context.Context, list access.DNSList, ip netip.Addr) access.ListAnswer {
+	a := access.ListAnswer{DNSList: list}
 	found, err := p.dns.LookupIP4(ctx, list.Name(ip))
 	if errors.Is(err, resolve.ErrNotFound) {
 		return a
@@ -105,7 +98,7 @@ func (p *Policy) lookIntoLists(ctx context.Context, facts *access.SMTPClient, va
 	if vars.String("CustMapsList") == "" {
 		return
 	}
-	p.Lists(ctx, ip, func(a ListAnswer) bool {
+	p.Lists(ctx, ip, func(a access.ListAnswer) bool {
 		if a.Listed {
 			facts.Listed, facts.List, facts.ListCode = true, a.Root, a.Code
 		}

@@ -16,27 +16,20 @@ import (
 // maxNames is how many names of an address are looked at.
 const maxNames = 10
 
-// Names are what the DNS says of an address.
-type Names struct {
-	PTR       []string // the names of the address, in order
-	Confirmed []string // those of them that lead back to it
-	Absent    bool     // it certainly has none
-}
-
 // Names asks the DNS for the names of an address, within the time limit of the
 // options. The error is that of servers that did not answer.
-func (p *Policy) Names(ctx context.Context, ip netip.Addr) (Names, error) {
+func (p *Policy) Names(ctx context.Context, ip netip.Addr) (access.Names, error) {
 	ip = ip.Unmap().WithZone("")
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	names, err := p.dns.LookupPTR(ctx, ip)
 	if err != nil {
 		if errors.Is(err, resolve.ErrNotFound) {
-			return Names{Absent: true}, nil
+			return access.Names{Absent: true}, nil
 		}
-		return Names{}, err
+		return access.Names{}, err
 	}
-	var n Names
+	var n access.Names
 	names = slices.DeleteFunc(names, func(name string) bool { return !address.IsDomain(name) })
 	slices.Sort(names) // servers turn them
 	n.PTR = slices.Compact(names)

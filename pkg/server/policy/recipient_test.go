@@ -76,6 +76,22 @@ func TestRecipients(t *testing.T) {
 	}
 }
 
+func TestNamesThatNeedQuotesAreNobodys(t *testing.T) {
+	h := open(t, files{"aliases.tab": "foo.test|*|bob\n", "cmdaliases/foo.test/a b.tab": "external\n", "cmdaliases/ext.test/a b.tab": "external\n"}, nil, policy.Options{})
+	for to, want := range map[string]string{
+		"a_b@foo.test":            "local a_b@foo.test -> bob@foo.test",
+		`"a b"@foo.test`:          "550 RCPT=EAVAIL",
+		`"x y"@foo.test`:          "550 RCPT=EAVAIL",
+		`"x@ext.test"@alias.test`: "550 RCPT=EAVAIL",
+		`""@foo.test`:             "550 RCPT=EAVAIL",
+		`"a b"@ext.test`:          "550 RCPT=EAVAIL",
+	} {
+		if got := rcpt(t, h, "192.0.2.1", policy.Session{}, to); got != want {
+			t.Errorf("<%s>: %s, want %s", to, got, want)
+		}
+	}
+}
+
 // TestNoRelayForStrangers tries every form of address that has ever made a server
 // pass mail on. Neither is a path, or it is refused, or it is mail for an account.
 func TestNoRelayForStrangers(t *testing.T) {
