@@ -80,5 +80,5 @@ var securityTable = []entry{
 
 	{"ipcheck", "service address [host]", "list ours", "table row entry effect",
 		codes{ctrl.CodeNoUser, ctrl.CodeOpenFile, ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeInvalid, ctrl.CodeBadNetwork},
-		"Shows how a client of a service (ctrl, smtp, pop3, finger, pop3:user@domain) is treated: the rows that match it in the order in which the tables are asked, and then a row whose table is verdict and whose entry is ALLOW, DENY, LOGIN (only after a login) or DELAY, and for smtp one named relay. Host is the name that the DNS has for the address."},
+		"Shows how a client of a service (ctrl, smtp, pop3, finger, pop3:user@domain) is treated: the rows that match it in the order in which the tables are asked, and then a row whose table is verdict and whose entry is ALLOW, DENY, LOGIN (only after a login) or DELAY, and for smtp one named relay. Host is the name that the DNS has for the address; without it the server of SMTP asks the DNS where a table needs the name."},
 }
