@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,7 +40,9 @@ type conn struct {
 	native  bool
 	session Session
 
-	timestamp string // of the greeting
+	changed   func(Session, bool) // of Server.Track
+	killed    atomic.Bool         // somebody has asked for the end of this session
+	timestamp string              // of the greeting
 	linger    time.Duration
 }
 
@@ -91,12 +94,46 @@ func (c *conn) write(p []byte) (int, error) {
 // flag and then a deadline that has passed; in either order of events reading ends.
 func (c *conn) readBy(t time.Time) {
 	c.nc.SetReadDeadline(t)
-	if c.s.draining.Load() {
+	if c.ending() {
 		c.nc.SetReadDeadline(past)
 	}
 }
 
+// ending reports whether the session is to end for no fault of the client's.
+func (c *conn) ending() bool { return c.s.draining.Load() || c.killed.Load() }
+
 var past = time.Unix(1, 0)
+
+// killTime is how long a session may take to end when it was asked to.
+const killTime = 10 * time.Second
+
+// track tells Server.Track of the session until the function that it returns is called.
+func (c *conn) track() (done func()) {
+	if c.s.Track == nil {
+		return func() {}
+	}
+	var cut atomic.Pointer[time.Timer]
+	c.changed = c.s.Track(c.session, func() {
+		if c.killed.Swap(true) {
+			return
+		}
+		cut.Store(time.AfterFunc(killTime, c.cancel))
+		c.raw.SetReadDeadline(past)
+	})
+	return func() {
+		c.changed(c.session, true)
+		if t := cut.Load(); t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// tell says that the session has changed.
+func (c *conn) tell() {
+	if c.changed != nil {
+		c.changed(c.session, false)
+	}
+}
 
 // readLine returns the next line, which must be complete at the time given.
 func (c *conn) readLine(limit int, by time.Time) ([]byte, error) {
@@ -132,6 +169,7 @@ func (c *conn) run(ctx context.Context) {
 		c.refuse(refusal)
 		return
 	}
+	defer c.track()()
 	c.greet()
 	if c.login(ctx) {
 		c.commands(ctx)
@@ -178,7 +216,7 @@ func (c *conn) refuseInput(err error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
 		c.refuse(&Error{Code: CodeLineTooLong})
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.s.draining.Load():
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.ending():
 		c.refuse(&Error{Code: CodeShutdown})
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.refuse(&Error{Code: CodeTimeout})
@@ -225,6 +263,7 @@ func (c *conn) startTLS(ctx context.Context, config *tls.Config) bool {
 	c.nc = tc
 	state := tc.ConnectionState()
 	c.session.TLS = &state
+	c.tell()
 	return true
 }
 
@@ -240,7 +279,7 @@ func (c *conn) close() {
 		return
 	}
 	linger := c.linger
-	if c.s.draining.Load() {
+	if c.ending() {
 		linger = min(linger, refusedLinger)
 	}
 	c.raw.SetReadDeadline(time.Now().Add(linger))

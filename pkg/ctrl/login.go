@@ -76,6 +76,7 @@ func (c *conn) login(ctx context.Context) bool {
 		return false
 	}
 	c.session.User = l.User
+	c.tell()
 	c.reply(StatusOK.String(), "OK")
 	return true
 }

@@ -46,6 +46,13 @@ type Server struct {
 	// "xmaild" where empty. It is cut where the greeting would be longer than 128 bytes.
 	Product string
 
+	// Track is told of each session that is let in, before its greeting, and by the
+	// function that it returns of each change: after a login, inside TLS. done says
+	// that the session is over, which is said once. end ends the session, soon after
+	// it returns: idle it is told CodeShutdown, a command that runs may finish, and
+	// after ten seconds the connection is cut. Nil: nobody is told.
+	Track func(s Session, end func()) (changed func(s Session, done bool))
+
 	Limits Limits
 
 	LoginLog   func(LoginEvent)   // called before the reply is sent; nil: none

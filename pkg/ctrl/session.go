@@ -16,7 +16,7 @@ func (c *conn) commands(ctx context.Context) {
 			c.refuseInput(err)
 			return
 		}
-		if c.s.draining.Load() { // this one came with others, or just now
+		if c.ending() { // this one came with others, or just now
 			c.refuse(&Error{Code: CodeShutdown})
 			return
 		}

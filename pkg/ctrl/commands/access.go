@@ -72,7 +72,7 @@ func (c Command) who() string {
 
 // alone are the plain commands that cannot be part of a transaction: what they change
 // are no tables.
-var alone = []string{"commit", "frozsubmit", "frozdel", "etrn"}
+var alone = []string{"commit", "frozsubmit", "frozdel", "etrn", "sesskill"}
 
 // Collectable reports whether the command may stand between "begin" and "commit".
 func (c Command) Collectable() bool {
@@ -158,6 +158,9 @@ var accesses = map[string]access{
 	"smtpfwdadd": {need: Admin}, "smtpfwddel": {need: Admin}, "smtpfwdlist": {need: Read},
 	"smtpauthadd": {need: Admin}, "smtpauthdel": {need: Admin}, "smtpauthpasswd": {need: Admin}, "smtpauthlist": {need: Read},
 	"ipcheck": {need: Read},
+
+	// Sessions.
+	"sesslist": {need: Read}, "sesskill": {need: Admin},
 
 	// Settings of the server and its administrators.
 	"svarset": {need: Admin}, "svarget": {need: Read}, "svarlist": {need: Read},

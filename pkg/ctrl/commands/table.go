@@ -40,7 +40,7 @@ var values = map[string][]string{
 }
 
 // tables are the parts of the table, a file each.
-var tables = [][]entry{table, accountTable, securityTable, rightsTable}
+var tables = [][]entry{table, accountTable, securityTable, rightsTable, sessionTable}
 
 // build returns the commands of the tables. It panics where the table is wrong, which
 // the tests would find.

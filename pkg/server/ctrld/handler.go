@@ -22,6 +22,8 @@ type Handler struct {
 	admin *admin.Service
 	log   *slog.Logger
 	audit *obs.Audit // nil: none
+
+	sessions Sessions // nil: none
 }
 
 // New returns a handler of the commands on what s administers. log is told of
@@ -69,7 +71,7 @@ type command func(ctx context.Context, c *call) ctrl.Reply
 // groups are the commands, a file each, but for those that run others.
 var groups = []map[string]command{
 	userCommands, domainCommands, aliasCommands, listCommands, linkCommands, fileCommands, queueCommands,
-	accountCommands, securityCommands, rightsCommands,
+	accountCommands, securityCommands, rightsCommands, sessionCommands,
 }
 
 // table has the commands by their names; "quit" is answered by the connection.
@@ -138,7 +140,11 @@ func (h *Handler) ServeCtrl(ctx context.Context, req *ctrl.Request) ctrl.Reply {
 
 func (h *Handler) serve(ctx context.Context, c *call, name string) ctrl.Reply {
 	return h.checked(c, name, func(known commands.Command) ctrl.Reply {
-		return c.limited(known, table(known.Name)(ctx, c))
+		r := table(known.Name)(ctx, c)
+		if r.Code() == ctrl.CodeOK {
+			c.endSessions(known, c.args)
+		}
+		return c.limited(known, r)
 	})
 }
 

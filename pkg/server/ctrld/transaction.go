@@ -114,6 +114,7 @@ func commit(ctx context.Context, c *call) ctrl.Reply {
 	case err == nil:
 		for _, x := range open.commands {
 			c.record(c.session, x.known.Name, x.args, ctrl.CodeOK)
+			c.endSessions(x.known, x.args)
 		}
 		return ctrl.OKf("%d changes", len(open.commands))
 	case !errors.As(err, &refused):
