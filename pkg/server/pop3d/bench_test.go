@@ -1,0 +1,98 @@
+package pop3d
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// BenchmarkRetrieve measures large messages over the loopback.
+func BenchmarkRetrieve(b *testing.B) {
+	line := strings.Repeat("x", 76)
+	for name, end := range map[string]string{"CRLF": "\r\n", "LF": "\n"} {
+		b.Run(name, func(b *testing.B) {
+			s := newSite(b)
+			text := "Subject: large\r\n\r\n" + strings.Repeat(line+end, (64<<20)/(len(line)+len(end)))
+			s.put("new/large", text, 1)
+			c := s.login()
+			c.conn.SetDeadline(time.Now().Add(10 * time.Minute))
+			b.SetBytes(int64(len(text)))
+			buf := make([]byte, 1<<20)
+			for b.Loop() {
+				if _, err := io.WriteString(c.conn, "RETR 1\r\n"); err != nil {
+					b.Fatal(err)
+				}
+				var last []byte
+				for !bytes.HasSuffix(last, []byte("\r\n.\r\n")) {
+					n, err := c.conn.Read(buf)
+					if err != nil {
+						b.Fatal(err)
+					}
+					last = append(last[:0], buf[max(n-5, 0):n]...)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPoll measures clients that look whether there is mail.
+func BenchmarkPoll(b *testing.B) {
+	for _, n := range []int{0, 10000} {
+		b.Run(fmt.Sprintf("messages=%d", n), func(b *testing.B) {
+			s := newSite(b)
+			for i := range n {
+				s.put(fmt.Sprintf("new/1700000000.M%dP123.host", i), "x\r\n", int64(i))
+			}
+			past := time.Now().Add(-time.Hour)
+			chtimes(b, s.path("new"), past)
+			chtimes(b, s.path("cur"), past)
+			for b.Loop() {
+				poll(b, s.addr)
+			}
+		})
+	}
+}
+
+// poll logs in, asks for the number of messages, and leaves.
+func poll(b *testing.B, addr string) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for _, command := range []string{"USER ann", "PASS pass word", "STAT", "QUIT"} {
+		if _, err := r.ReadString('\n'); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if rest, err := io.ReadAll(r); err != nil || !bytes.HasPrefix(rest, []byte("+OK ")) {
+		b.Fatalf("the end is %q (%v)", rest, err)
+	}
+}
+
+// BenchmarkOpen measures the first look at a mailbox of 100,000 messages.
+func BenchmarkOpen(b *testing.B) {
+	s := newSite(b)
+	for i := range 100000 {
+		s.put(fmt.Sprintf("new/1700000000.M%dP123.host", i), "x\r\n", int64(i))
+	}
+	for b.Loop() {
+		b.StopTimer()
+		boxes := newBoxes(s)
+		b.StartTimer()
+		d, err := boxes.Open(b.Context(), s.ann(), "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		d.Close()
+	}
+}
