@@ -70,7 +70,11 @@ func (r *Root) CommandAlias(domain, name string) (string, error) {
 	return file, err
 }
 
+// isFile reports whether there is a file. A name that is too long for one is none.
 func (r *Root) isFile(name string) (bool, error) {
+	if !IsComponent(path.Base(name)) {
+		return false, nil
+	}
 	info, err := r.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 		return false, nil
