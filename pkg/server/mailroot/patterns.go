@@ -54,10 +54,13 @@ func (n Names) Position(row tabfile.Row) int { return position(n.v, row) }
 
 // CoveringHost returns the rows of smtp.hnprop.tab that match every host which a
 // host, or with a dot before it the hosts below a domain, stands for. They are in
-// file order.
+// file order. A dot at the end of a row does not count.
 func (n Names) CoveringHost(host string) []Named {
 	var found []Named
-	add := func(name string) { found = slices.AppendSeq(found, n.Same(name)) }
+	add := func(name string) {
+		found = slices.AppendSeq(found, n.Same(name))
+		found = slices.AppendSeq(found, n.Same(name+"."))
+	}
 	add(host)
 	for i := 1; i < len(host); i++ {
 		if host[i] == '.' {

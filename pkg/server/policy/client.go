@@ -93,12 +93,14 @@ func (p *Policy) low(vars mailroot.ServerVars) *Reply {
 		{"memory", p.memory, "SmtpMinVirtMemSpace"},
 	} {
 		least := vars.Number(short.variable)
-		below, err := short.guard.below(now, least)
-		if err != nil {
-			p.log.Debug("smtp: cannot measure", "what", short.what, "variable", short.variable, "err", err)
+		below, fresh, err := short.guard.below(now, least)
+		if err != nil && fresh {
+			p.log.Warn("smtp: cannot measure", "what", short.what, "variable", short.variable, "err", err)
 		}
 		if below {
-			p.log.Warn("smtp: client refused, the server is low", "what", short.what, "variable", short.variable, "least", least)
+			if fresh {
+				p.log.Error("smtp: clients are refused, the server is low", "what", short.what, "variable", short.variable, "least", least)
+			}
 			return &Reply{Code: 421, Text: "Service not available, the server is low on " + short.what}
 		}
 	}
@@ -118,7 +120,7 @@ func (p *Policy) tables(facts *access.SMTPClient, vars mailroot.ServerVars, ip n
 	for _, n := range p.root.IPMap("smtp").Matching(ip) {
 		rows = append(rows, n.Row)
 	}
-	facts.Map = access.NewIPMap(mailroot.SMTPMapTab, slices.Values(rows)).Decide(ip)
+	facts.Map = access.NewIPMap(mailroot.SMTPMapTab, slices.Values(rows)).Decide(ip, p.root.Now())
 	facts.DropCode = vars.Number("SMTP-IpMapDropCode")
 	now := p.root.Now()
 	for _, n := range p.root.Spammers().Matching(ip) {

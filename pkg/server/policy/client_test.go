@@ -152,6 +152,8 @@ func TestNamesOfClients(t *testing.T) {
 		{"SERVFAIL", ".good.test|Relay=1\n", "192.0.2.4", false, "serve"},
 		{"SERVFAIL of the name", "half.test|Relay=1\n", "192.0.2.7", false, "serve"},
 		{"IPv6", ".good.test|Relay=1\n", "2001:db8::1", true, "serve"},
+		{"a dot at the end", "mail.good.test.|Relay=1\n", "192.0.2.1", true, "serve"},
+		{"a dot at either end", ".good.test.|Relay=1\n", "192.0.2.1", true, "serve"},
 		{"deny", ".good.test|Deny=1\n", "192.0.2.1", false, "refuse 421 SNDRIP=EIPBAN"},
 		{"deny who has no such name", ".good.test|Deny=1\n", "192.0.2.2", false, "serve"},
 		{"the first row of the table, whichever name", ".two.test|Relay=1\n.one.test|Deny=1\n", "192.0.2.5", true, "serve"},
@@ -277,6 +279,12 @@ func TestGuards(t *testing.T) {
 	}
 	h.pass(time.Second)
 	expect("little disk space", "421 Service not available, the server is low on disk space")
+	for range 3 {
+		expect("little disk space, again", "421 Service not available, the server is low on disk space")
+	}
+	if n := h.log.count("the server is low"); n != 1 {
+		t.Errorf("four refusals were logged %d times, want once a measure", n)
+	}
 	disk, memory = 1<<20, 2<<20-1
 	h.pass(8 * time.Second)
 	expect("little memory", "421 Service not available, the server is low on memory")

@@ -22,16 +22,16 @@ type guard struct {
 const guardEvery = 8 * time.Second
 
 // below reports whether there is less than so many KB, of which 0 and less ask for
-// nothing. What cannot be measured is enough.
-func (g *guard) below(now time.Time, kb int) (bool, error) {
+// nothing, and whether that was measured just now. What cannot be measured is enough.
+func (g *guard) below(now time.Time, kb int) (low, fresh bool, err error) {
 	if kb <= 0 {
-		return false, nil
+		return false, false, nil
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if age := now.Sub(g.at); g.at.IsZero() || age < 0 || age >= guardEvery {
 		g.value, g.err = g.measure()
-		g.at = now
+		g.at, fresh = now, true
 	}
-	return g.err == nil && g.value/1024 < uint64(kb), g.err
+	return g.err == nil && g.value/1024 < uint64(kb), fresh, g.err
 }

@@ -263,7 +263,8 @@ func TestVerify(t *testing.T) {
 		{"no domain", files{"server.tab": "AllowSmtpVRFY|1\n"}, "192.0.2.1", policy.Session{}, "ann", "501 Syntax error in parameters or arguments"},
 		{"nothing", files{"server.tab": "AllowSmtpVRFY|1\n"}, "192.0.2.1", policy.Session{}, "", "501 Syntax error in parameters or arguments"},
 		{"null", files{"server.tab": "AllowSmtpVRFY|1\n"}, "192.0.2.1", policy.Session{}, "<>", "501 Syntax error in parameters or arguments"},
-		{"more", files{"server.tab": "AllowSmtpVRFY|1\n"}, "192.0.2.1", policy.Session{}, "<ann@foo.test> SMTPUTF8", "501 Syntax error in parameters or arguments"},
+		{"more", files{"server.tab": "AllowSmtpVRFY|1\n"}, "192.0.2.1", policy.Session{}, "<ann@foo.test> NOTIFY=NEVER", "501 Syntax error in parameters or arguments"},
+		{"UTF-8", files{"server.tab": "AllowSmtpVRFY|1\n"}, "192.0.2.1", policy.Session{}, "<ann@foo.test> SMTPUTF8", "250 Ann Other <ann@foo.test>"},
 		{"postmaster", files{"server.tab": "AllowSmtpVRFY|1\nPostMaster|ann@foo.test\n"}, "192.0.2.1", policy.Session{}, "<postmaster>", "250 Ann Other <ann@foo.test>"},
 	} {
 		h := open(t, test.f, nil, policy.Options{})

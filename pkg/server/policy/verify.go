@@ -5,6 +5,7 @@ import (
 
 	"github.com/xmaild/xmaild/pkg/server/address"
 	"github.com/xmaild/xmaild/pkg/server/route"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // Verify answers VRFY, whose argument is an address with or without brackets. Every
@@ -49,7 +50,7 @@ func parseArgument(argument string) (address.Path, error) {
 		return address.Parse(argument)
 	}
 	to, rest, err := address.ParsePath(argument)
-	if err == nil && rest != "" {
+	if err == nil && rest != "" && !tabfile.EqualFold(rest, "SMTPUTF8") { // RFC 6531 3.7.4.2
 		err = address.ErrTrailer
 	}
 	return to, err
