@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,9 +21,34 @@ var silent = slog.New(slog.DiscardHandler)
 
 const crashBody = "Subject: crash\r\n\r\nall of it\r\n"
 
+// crashBox returns the folder of ann's mail, of which this much is inside.
+func crashBox(root *mailroot.Root, plain bool) (dir string, folders []string) {
+	if plain {
+		return filepath.Join(annDir(root), "mailbox"), []string{""}
+	}
+	return filepath.Join(annDir(root), "Maildir"), []string{"tmp", "new", "cur"}
+}
+
+// fresh is where new mail is in it.
+func fresh(root *mailroot.Root, plain bool) string {
+	dir, _ := crashBox(root, plain)
+	return box{dir: dir, maildir: !plain}.fresh()
+}
+
+// makeBox makes the folders of ann's mail, which are there already or not.
+func makeBox(t *testing.T, mem *vfs.MemFS, root *mailroot.Root, plain bool) {
+	t.Helper()
+	dir, folders := crashBox(root, plain)
+	for _, sub := range folders {
+		if err := mem.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // crashDisk is a disk on which the control port has just made the account of ann:
 // the MailRoot is durable, and the folders below domains are not.
-func crashDisk(t *testing.T, root *mailroot.Root) *vfs.MemFS {
+func crashDisk(t *testing.T, root *mailroot.Root, plain bool) *vfs.MemFS {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
 	durable := filepath.Join(root.Dir, "domains")
@@ -41,11 +67,7 @@ func crashDisk(t *testing.T, root *mailroot.Root) *vfs.MemFS {
 			break
 		}
 	}
-	for _, sub := range []string{"tmp", "new", "cur"} {
-		if err := mem.MkdirAll(filepath.Join(annDir(root), "Maildir", sub), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
+	makeBox(t, mem, root, plain)
 	return mem
 }
 
@@ -62,9 +84,9 @@ func readMem(mem *vfs.MemFS, name string) (string, error) {
 // what went wrong: acknowledged messages that a restart does not find whole, and
 // messages that are there twice after they were tried again. ended is true when the
 // step never came.
-func deliverAndCrash(t *testing.T, root *mailroot.Root, dieAt, unsynced int, forget func(string) bool) (wrong []string, ended bool) {
+func deliverAndCrash(t *testing.T, root *mailroot.Root, plain bool, dieAt, unsynced int, forget func(string) bool) (wrong []string, ended bool) {
 	t.Helper()
-	fsys := newCrashFS(crashDisk(t, root), dieAt, unsynced, forget)
+	fsys := newCrashFS(crashDisk(t, root, plain), dieAt, unsynced, forget)
 	s := New(root, Options{FS: fsys, Log: silent})
 	u := ann(t, root)
 	acknowledged := map[string]bool{}
@@ -76,7 +98,7 @@ func deliverAndCrash(t *testing.T, root *mailroot.Root, dieAt, unsynced int, for
 	}
 	ended = !fsys.Dead()
 	disk := fsys.Crash()
-	dir := filepath.Join(annDir(root), "Maildir", "new")
+	dir := fresh(root, plain)
 	for name := range acknowledged {
 		if text, err := readMem(disk, filepath.Join(dir, name)); err != nil || text != stored(crashBody) {
 			wrong = append(wrong, fmt.Sprintf("%s was acknowledged and holds %q (%v)", name, text, err))
@@ -84,11 +106,7 @@ func deliverAndCrash(t *testing.T, root *mailroot.Root, dieAt, unsynced int, for
 	}
 	// Nothing is half there by its name, and trying again makes one of each.
 	after := New(root, Options{FS: newCrashFS(disk, 0, 0, nil), Log: silent})
-	for _, sub := range []string{"tmp", "new", "cur"} { // the journal makes the folders again
-		if err := disk.MkdirAll(filepath.Join(annDir(root), "Maildir", sub), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
+	makeBox(t, disk, root, plain) // the journal makes the folders again
 	for _, name := range names {
 		again := message(name, crashBody)
 		again.Again = true
@@ -100,6 +118,7 @@ func deliverAndCrash(t *testing.T, root *mailroot.Root, dieAt, unsynced int, for
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
+	list = slices.DeleteFunc(list, func(name string) bool { return strings.HasPrefix(name, unfinished) })
 	if len(list) != len(names) {
 		wrong = append(wrong, fmt.Sprintf("new holds %v, want each of %v once", list, names))
 	}
@@ -113,17 +132,18 @@ func deliverAndCrash(t *testing.T, root *mailroot.Root, dieAt, unsynced int, for
 
 func TestAcknowledgedMessagesSurviveAPowerCut(t *testing.T) {
 	root := newRoot(t, false)
-	for _, unsynced := range []int{0, 50, 100} {
-		for dieAt := 1; ; dieAt++ {
-			wrong, ended := deliverAndCrash(t, root, dieAt, unsynced, nil)
-			for _, w := range wrong {
-				t.Errorf("power cut at step %d, %d%% of the rest written: %s", dieAt, unsynced, w)
-			}
-			if ended {
-				break
-			}
-			if dieAt > 1000 {
-				t.Fatal("the delivery does not end")
+	for _, plain := range []bool{false, true} {
+		for _, unsynced := range []int{0, 50, 100} {
+			ended := false
+			for dieAt := 1; !ended; dieAt++ {
+				var wrong []string
+				wrong, ended = deliverAndCrash(t, root, plain, dieAt, unsynced, nil)
+				for _, w := range wrong {
+					t.Errorf("power cut at step %d, %d%% of the rest written, plain %v: %s", dieAt, unsynced, plain, w)
+				}
+				if dieAt > 1000 {
+					t.Fatal("the delivery does not end")
+				}
 			}
 		}
 	}
@@ -133,28 +153,34 @@ func TestAcknowledgedMessagesSurviveAPowerCut(t *testing.T) {
 // left out.
 func TestEverySyncIsNeeded(t *testing.T) {
 	root := newRoot(t, false)
-	box := filepath.Join(annDir(root), "Maildir")
-	for name, forget := range map[string]func(string) bool{
-		"of the message":            func(name string) bool { return strings.HasPrefix(name, filepath.Join(box, "tmp")) },
-		"of the folder new":         func(name string) bool { return name == filepath.Join(box, "new") },
-		"of the Maildir":            func(name string) bool { return name == box },
-		"of the folder of the user": func(name string) bool { return name == annDir(root) },
-		"of the folder above":       func(name string) bool { return name == filepath.Dir(annDir(root)) },
-		"of the folder domains":     func(name string) bool { return name == root.Path("domains") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			found := false
-			for dieAt := 1; dieAt < 1000 && !found; dieAt++ {
-				wrong, ended := deliverAndCrash(t, root, dieAt, 0, forget)
-				found = len(wrong) > 0
-				if ended {
-					break
+	for _, plain := range []bool{false, true} {
+		dir, _ := crashBox(root, plain)
+		only := func(name string) func(string) bool {
+			return func(other string) bool { return other == name }
+		}
+		forgets := map[string]func(string) bool{
+			"of the message": func(name string) bool {
+				return strings.HasPrefix(name, filepath.Join(dir, "tmp")) || strings.HasPrefix(filepath.Base(name), unfinished)
+			},
+			"of the folder of new mail": only(fresh(root, plain)),
+			"of the folder of mail":     only(dir),
+			"of the folder of the user": only(annDir(root)),
+			"of the folder above":       only(filepath.Dir(annDir(root))),
+			"of the folder domains":     only(root.Path("domains")),
+		}
+		for name, forget := range forgets {
+			t.Run(fmt.Sprintf("%s, plain %v", name, plain), func(t *testing.T) {
+				for dieAt := 1; ; dieAt++ {
+					wrong, ended := deliverAndCrash(t, root, plain, dieAt, 0, forget)
+					if len(wrong) > 0 {
+						return
+					}
+					if ended {
+						t.Fatal("nothing was lost without this sync")
+					}
 				}
-			}
-			if !found {
-				t.Error("nothing was lost without this sync")
-			}
-		})
+			})
+		}
 	}
 }
 
@@ -162,7 +188,7 @@ func TestEverySyncIsNeeded(t *testing.T) {
 // those that are there after a restart although their removal was acknowledged.
 func removeAndCrash(t *testing.T, root *mailroot.Root, dieAt int, forget func(string) bool) (back []string, ended bool) {
 	t.Helper()
-	mem := crashDisk(t, root)
+	mem := crashDisk(t, root, false)
 	u := ann(t, root)
 	filled := New(root, Options{FS: newCrashFS(mem, 0, 0, nil), Log: silent})
 	for _, name := range []string{"m1", "m2", "m3"} {

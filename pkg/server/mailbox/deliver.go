@@ -19,7 +19,9 @@ import (
 type Message struct {
 	// Name is that of the file: unique, without a folder or a flag, and the same
 	// whenever the delivery is tried again. The same name twice in a mailbox is
-	// one message.
+	// one message. Names as the reference gives them (thirteen digits, then three
+	// hexadecimal numbers and a host) are refused: by these its files are known, in
+	// which dots are doubled.
 	Name string
 
 	ReturnPath  string // the sender; "" is the null one
@@ -36,6 +38,9 @@ type Message struct {
 	Again bool
 }
 
+// unfinished begins the names of files that are being written into a "mailbox" folder.
+const unfinished = ".xmaild-"
+
 // leftover is how old a file in tmp is that nobody writes any more.
 const leftover = 36 * time.Hour
 
@@ -51,7 +56,7 @@ func (s *Store) Deliver(ctx context.Context, u mailroot.User, m Message) error {
 }
 
 func (s *Store) deliver(ctx context.Context, u mailroot.User, m Message) error {
-	if !mailroot.IsComponent(m.Name) || strings.HasPrefix(m.Name, ".") || baseName(m.Name) != m.Name {
+	if !mailroot.IsComponent(m.Name) || strings.HasPrefix(m.Name, ".") || baseName(m.Name) != m.Name || isStuffed(m.Name) {
 		return fmt.Errorf("%q cannot be the name of a message", m.Name)
 	}
 	b, err := s.box(u)
@@ -78,6 +83,9 @@ func (s *Store) deliver(ctx context.Context, u mailroot.User, m Message) error {
 		return err
 	}
 	s.rooms.add(b.dir, size)
+	if !b.maildir {
+		s.touched(b)
+	}
 	return nil
 }
 
@@ -105,11 +113,11 @@ func (s *Store) place(ctx context.Context, b box, m Message) (int64, error) {
 // aside returns the name of a file while it is being written, which is not counted
 // as mail. A delivery that took too long may still write another one of that name.
 func (s *Store) aside(b box, name string) string {
-	name += "." + strconv.FormatUint(s.serial.Add(1), 36)
+	serial := strconv.FormatUint(s.serial.Add(1), 36)
 	if b.maildir {
-		return filepath.Join(b.dir, "tmp", name)
+		return filepath.Join(b.dir, "tmp", name+"."+serial)
 	}
-	return filepath.Join(b.dir, "."+name)
+	return filepath.Join(b.dir, unfinished+serial+"."+name)
 }
 
 // write makes the file of a message, durable as far as its content goes.
@@ -237,26 +245,41 @@ func (s *Store) settle(b box) error {
 	if err := s.fs.Sync(names); err != nil {
 		return fmt.Errorf("folders of the mailbox: %w", err)
 	}
+	s.settled(b.dir, b.changed)
+	return nil
+}
+
+// touched notes that a "mailbox" folder has a new time, since a message was put into
+// it: it is still the one that is known.
+func (s *Store) touched(b box) {
+	if info, err := s.fs.Stat(b.dir); err == nil {
+		s.settled(b.dir, info.ModTime())
+	}
+}
+
+func (s *Store) settled(dir string, changed time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.known) >= 1<<16 {
 		clear(s.known)
 	}
-	s.known[b.dir] = b.changed
-	return nil
+	s.known[dir] = changed
 }
 
 // sweep removes old files that were never delivered.
 func (s *Store) sweep(b box) {
-	if !b.maildir {
-		return
+	dir := b.dir
+	if b.maildir {
+		dir = filepath.Join(b.dir, "tmp")
 	}
-	dir := filepath.Join(b.dir, "tmp")
 	names, err := s.fs.ReadDir(dir)
 	if err != nil {
 		return // it is made when it is needed
 	}
 	for _, name := range names {
+		if !b.maildir && !strings.HasPrefix(name, unfinished) {
+			continue
+		}
 		name = filepath.Join(dir, name)
 		info, err := s.fs.Lstat(name)
 		if err != nil || !info.Mode().IsRegular() || s.now().Sub(info.ModTime()) < leftover {

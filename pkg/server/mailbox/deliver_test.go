@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 func TestAMessageGetsTheLinesOfItsDelivery(t *testing.T) {
@@ -114,7 +118,7 @@ func TestThereIsNowhereToDeliver(t *testing.T) {
 func TestNamesThatLeaveTheFolderAreRefused(t *testing.T) {
 	root := newRoot(t, false)
 	s := New(root, Options{})
-	for _, name := range []string{"", ".", "..", "../m", "a/b", `a\b`, ".hidden", "m:2,S", "m\x00", strings.Repeat("m", 256)} {
+	for _, name := range []string{"", ".", "..", "../m", "a/b", `a\b`, ".hidden", "m:2,S", "m\x00", strings.Repeat("m", 256), "1700000000123.7f01.3e8.1a.host"} {
 		if err := s.Deliver(t.Context(), ann(t, root), message(name, "x")); err == nil {
 			t.Errorf("a message was delivered by the name %q", name)
 		}
@@ -182,19 +186,91 @@ func TestTheSameNameTwiceIsOneMessage(t *testing.T) {
 }
 
 func TestOldLeftoversAreSweptBeforeTheFirstDelivery(t *testing.T) {
-	root := newRoot(t, false)
-	tmp := filepath.Join(annDir(root), "Maildir", "tmp")
-	write(t, filepath.Join(tmp, "old"), "x")
-	write(t, filepath.Join(tmp, "fresh"), "x")
 	before := time.Now().Add(-37 * time.Hour)
-	if err := os.Chtimes(filepath.Join(tmp, "old"), before, before); err != nil {
-		t.Fatal(err)
+	for _, test := range []struct {
+		plain      bool
+		dir        string
+		old, fresh string
+		foreign    string
+	}{
+		{false, "Maildir/tmp", "old", "fresh", ""},
+		{true, "mailbox", ".xmaild-1.old", ".xmaild-2.fresh", ".nfs0001"},
+	} {
+		root := newRoot(t, test.plain)
+		dir := filepath.Join(annDir(root), filepath.FromSlash(test.dir))
+		want := map[string]string{test.fresh: "x"}
+		if test.plain {
+			want["m"] = stored("x")
+			want[test.foreign] = "x"
+		}
+		for _, name := range []string{test.old, test.fresh, test.foreign} {
+			if name == "" {
+				continue
+			}
+			write(t, filepath.Join(dir, name), "x")
+			if name != test.fresh {
+				if err := os.Chtimes(filepath.Join(dir, name), before, before); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := New(root, Options{}).Deliver(t.Context(), ann(t, root), message("m", "x")); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, files(t, dir)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.dir, diff)
+		}
 	}
-	if err := New(root, Options{}).Deliver(t.Context(), ann(t, root), message("m", "x")); err != nil {
-		t.Fatal(err)
+}
+
+// A fullFS takes so many bytes and no more.
+type fullFS struct {
+	tabfile.FS
+	room int
+}
+
+func (f *fullFS) Create(name, like string, perm fs.FileMode) (tabfile.File, error) {
+	file, err := f.FS.Create(name, like, perm)
+	return fullFile{file, f}, err
+}
+
+type fullFile struct {
+	tabfile.File
+	fs *fullFS
+}
+
+func (f fullFile) Write(b []byte) (int, error) {
+	n := min(len(b), f.fs.room)
+	f.fs.room -= n
+	if _, err := f.File.Write(b[:n]); err != nil || n == len(b) {
+		return n, err
 	}
-	if diff := cmp.Diff(map[string]string{"fresh": "x"}, files(t, tmp)); diff != "" {
-		t.Errorf("tmp (-want +got):\n%s", diff)
+	return n, syscall.ENOSPC
+}
+
+func TestAFullDiskTakesWholeMessagesOnly(t *testing.T) {
+	root := newRoot(t, false)
+	disk := &fullFS{FS: tabfile.OS(), room: 1000}
+	s := New(root, Options{FS: disk})
+	body := strings.Repeat("x", 300)
+	delivered := map[string]string{}
+	for _, name := range []string{"m1", "m2", "m3", "m4"} {
+		err := s.Deliver(t.Context(), ann(t, root), message(name, body))
+		switch {
+		case err == nil:
+			delivered[name] = stored(body)
+		case !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrFull):
+			t.Errorf("%s: %v, want that the disk is full", name, err)
+		}
+	}
+	if len(delivered) != 2 {
+		t.Errorf("%d messages were delivered, want 2", len(delivered))
+	}
+	if diff := cmp.Diff(delivered, files(t, filepath.Join(annDir(root), "Maildir", "new"))); diff != "" {
+		t.Errorf("new (-want +got):\n%s", diff)
+	}
+	if left := files(t, filepath.Join(annDir(root), "Maildir", "tmp")); len(left) > 0 {
+		t.Errorf("tmp holds %d files, want none", len(left))
 	}
 }
 
