@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/login"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/policy"
@@ -58,33 +59,11 @@ type Login interface {
 	PopBeforeSMTP(u mailroot.User, ip netip.Addr, life time.Duration) bool
 }
 
-// Filters run the programs of filters.post-rcpt.tab, filters.pre-data.tab and
-// filters.post-data.tab.
+// Filters run the programs that look at mail inside a session (*filter.Runner).
 type Filters interface {
-	PostRcpt(ctx context.Context, m FilterMessage) Verdict
-	PreData(ctx context.Context, m FilterMessage) Verdict
-	// PostData looks at the message, without the headers that this server has put
-	// before it.
-	PostData(ctx context.Context, m FilterMessage, body *io.SectionReader) Verdict
-}
-
-// A FilterMessage is what filters are told of a message.
-type FilterMessage struct {
-	From                     string
-	HasFrom                  bool
-	Recipient, RealRecipient string // the one at hand, or the last one
-	Local, Remote            netip.AddrPort
-	Helo, Domain, ID, User   string
-	WhiteListed              bool
-	Recipients               []spool.Recipient
-	Mail                     string // the MAIL line
-	Time                     time.Time
-}
-
-// A Verdict is what filters say of a message.
-type Verdict struct {
-	Reject  bool
-	Reply   string        // in place of the usual refusal: a code and a text; empty: none
-	Defer   bool          // the client is to try again later
-	NewBody io.ReadCloser // what a program has made of the message; nil: nothing
+	// Any reports whether there are filters of a kind.
+	Any(kind string) bool
+	PostRcpt(ctx context.Context, m filter.Message) filter.Verdict
+	PreData(ctx context.Context, m filter.Message) filter.Verdict
+	PostData(ctx context.Context, m filter.Message, body *io.SectionReader) filter.Verdict
 }

@@ -4,14 +4,15 @@ import (
 	"errors"
 	"io"
 
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
 
 // filterMessage is what filters are told. Before its recipient at hand is taken it
 // is not among the recipients (docs/reference/services.md 1.17).
-func (x *session) filterMessage(at spool.Recipient) FilterMessage {
+func (x *session) filterMessage(at spool.Recipient) filter.Message {
 	tx := x.tx
-	m := FilterMessage{
+	m := filter.Message{
 		From: tx.from.String(), HasFrom: true, Recipient: at.Address, RealRecipient: at.Real,
 		Local: x.conn.Local(), Remote: x.conn.Remote(), Helo: x.helo, Domain: x.name, ID: tx.id,
 		WhiteListed: x.client.WhiteList, Recipients: tx.rcpts, Mail: tx.line, Time: tx.began,
@@ -22,9 +23,14 @@ func (x *session) filterMessage(at spool.Recipient) FilterMessage {
 	return m
 }
 
+// filtered reports whether there are filters of a kind.
+func (x *session) filtered(kind string) bool {
+	return x.server.Filters != nil && x.server.Filters.Any(kind)
+}
+
 // postRcpt asks the filters about a recipient.
 func (x *session) postRcpt(at spool.Recipient) *reply {
-	if x.server.Filters == nil {
+	if !x.filtered(filter.PostRcpt) {
 		return nil
 	}
 	v := x.server.Filters.PostRcpt(x.ctx, x.filterMessage(at))
@@ -33,7 +39,7 @@ func (x *session) postRcpt(at spool.Recipient) *reply {
 
 // preData asks the filters whether the message is to be taken at all.
 func (x *session) preData() *reply {
-	if x.server.Filters == nil {
+	if !x.filtered(filter.PreData) {
 		return nil
 	}
 	v := x.server.Filters.PreData(x.ctx, x.filterMessage(x.tx.rcpts[len(x.tx.rcpts)-1]))
@@ -43,7 +49,7 @@ func (x *session) preData() *reply {
 // postData asks the filters about the message. What they make of it takes the place
 // of what the client sent, behind the headers of ours that prefix is.
 func (x *session) postData(prefix string) *reply {
-	if x.server.Filters == nil {
+	if !x.filtered(filter.PostData) {
 		return nil
 	}
 	body, err := x.tx.draft.Open()
@@ -98,7 +104,7 @@ func transactionFailed() reply {
 }
 
 // verdict returns what is said to what filters have found.
-func (x *session) verdict(v Verdict, status string, refusal reply) *reply {
+func (x *session) verdict(v filter.Verdict, status string, refusal reply) *reply {
 	switch {
 	case v.Defer:
 		x.record(status, 0)

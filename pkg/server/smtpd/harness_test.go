@@ -97,6 +97,7 @@ func newRig(t testing.TB, variables ...string) *rig {
 	addUser(t, dir, "foo.test", "alice", "secret")
 	addUser(t, dir, "foo.test", "bob", "secret")
 	write(t, dir, "server.tab", text.String())
+	write(t, dir, "smtprelay.tab", "") // that of a fresh MailRoot has the loopback
 	r := &rig{dir: dir}
 	r.serve(t)
 	return r
@@ -269,8 +270,10 @@ func (r *rig) dial(t testing.TB) *client {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(patience))
-	return &client{c, t, bufio.NewReader(c)}
+	return newClient(t, c)
 }
+
+func newClient(t testing.TB, c net.Conn) *client { return &client{c, t, bufio.NewReader(c)} }
 
 // greet dials and says EHLO.
 func (r *rig) greet(t testing.TB) *client {
