@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
@@ -151,32 +151,16 @@ func (s *Server) warnRisks(vars mailroot.ServerVars) {
 
 // allowCtrl decides by ctrl.ipmap.tab on a client's address.
 func (s *Server) allowCtrl(ip netip.Addr) error {
-	verdict := s.ipmap.get(s.root.Store.Table(mailroot.CtrlMapTab)).Decide(ip)
+	var rows []tabfile.Row
+	for _, n := range s.root.IPMap("ctrl").Matching(ip) {
+		rows = append(rows, n.Row)
+	}
+	verdict := access.NewIPMap(mailroot.CtrlMapTab, slices.Values(rows)).Decide(ip, s.root.Now())
 	if verdict.Allow {
 		return nil
 	}
 	s.log.Warn("control client refused", "address", ip, "reason", verdict.Reason)
 	return errors.New(verdict.Reason)
-}
-
-// An ipmapCache keeps the rules made of the last table that it saw.
-type ipmapCache struct {
-	last atomic.Pointer[struct {
-		view *tabfile.View
-		m    *access.IPMap
-	}]
-}
-
-func (c *ipmapCache) get(view *tabfile.View) *access.IPMap {
-	if last := c.last.Load(); last != nil && last.view == view {
-		return last.m
-	}
-	m := access.NewIPMap(mailroot.CtrlMapTab, view.Rows())
-	c.last.Store(&struct {
-		view *tabfile.View
-		m    *access.IPMap
-	}{view, m})
-	return m
 }
 
 // authenticate checks a login against ctrlaccounts.tab as it is now. A name that

@@ -40,7 +40,6 @@ type Server struct {
 	ctrl    *ctrl.Server
 	ctrlLog *obs.CtrlLog // nil: none
 	audit   *obs.Audit
-	ipmap   ipmapCache
 	pid     *pidfile.File // nil: none
 
 	ctrlListeners, ctrlsListeners []net.Listener

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -39,6 +41,7 @@ type ipRule struct {
 	net        tabfile.AddrRule
 	allow      bool
 	precedence int
+	expires    time.Time
 	raw        string
 }
 
@@ -54,15 +57,15 @@ func NewIPMap[R Row](file string, rows iter.Seq[R]) *IPMap {
 		if err != nil {
 			continue
 		}
-		m.rules = append(m.rules, ipRule{rule.Net, rule.Allow, rule.Precedence, row.Raw()})
+		m.rules = append(m.rules, ipRule{rule.Net, rule.Allow, rule.Precedence, rule.Expires, row.Raw()})
 	}
 	return m
 }
 
-// Decide returns the verdict on an address. Of the rows that match the one of the
-// highest precedence decides, among several of these the last in the file. Where
-// none matches the address is allowed.
-func (m *IPMap) Decide(ip netip.Addr) Verdict {
+// Decide returns the verdict on an address at a time. Of the rows that match and
+// have not expired the one of the highest precedence decides, among several of
+// these the last in the file. Where none matches the address is allowed.
+func (m *IPMap) Decide(ip netip.Addr, now time.Time) Verdict {
 	if m == nil {
 		return Verdict{Allow: true, Reason: "no address map"}
 	}
@@ -70,7 +73,7 @@ func (m *IPMap) Decide(ip netip.Addr) Verdict {
 	best := lowest
 	for i := range m.rules {
 		r := &m.rules[i]
-		if r.precedence >= best && r.net.Matches(ip) {
+		if r.precedence >= best && r.net.Matches(ip) && !Past(r.expires, now) {
 			found, best = r, r.precedence
 		}
 	}
@@ -92,13 +95,14 @@ func (m *IPMap) Decide(ip netip.Addr) Verdict {
 // An IPRow is a row of an address map.
 type IPRow struct {
 	Net        tabfile.AddrRule
-	Allow      bool // any word but ALLOW denies
-	Precedence int  // rows below -1 never count
+	Allow      bool      // any word but ALLOW denies
+	Precedence int       // rows below -1 never count
+	Expires    time.Time // from when on it does not count; zero: it stands for good
 	Warnings   []string
 }
 
-// ParseIPRow reads the fields of a row: address, netmask, permission and
-// precedence.
+// ParseIPRow reads the fields of a row: address, netmask, permission, precedence,
+// and perhaps expires=UNIXTIME.
 func ParseIPRow(fields []string) (IPRow, error) {
 	if len(fields) < 4 {
 		return IPRow{}, fmt.Errorf("%d fields where an address, a netmask, ALLOW or DENY, and a precedence are needed", len(fields))
@@ -111,17 +115,25 @@ func ParseIPRow(fields []string) (IPRow, error) {
 	if err != nil {
 		return IPRow{}, fmt.Errorf("bad precedence %q", fields[3])
 	}
-	row := IPRow{Net: net, Precedence: precedence, Warnings: net.Warnings()}
+	row := IPRow{Net: net, Precedence: precedence, Warnings: slices.Clip(net.Warnings())}
+	warn := func(format string, args ...any) { row.Warnings = append(row.Warnings, fmt.Sprintf(format, args...)) }
 	switch {
 	case tabfile.EqualFold(fields[2], "ALLOW"):
 		row.Allow = true
 	case !tabfile.EqualFold(fields[2], "DENY"):
-		row.Warnings = append(row.Warnings[:len(row.Warnings):len(row.Warnings)],
-			fmt.Sprintf("permission %q is neither ALLOW nor DENY; it denies", fields[2]))
+		warn("permission %q is neither ALLOW nor DENY; it denies", fields[2])
 	}
 	if precedence < lowest {
-		row.Warnings = append(row.Warnings[:len(row.Warnings):len(row.Warnings)],
-			fmt.Sprintf("precedence %d is below %d; the row never counts", precedence, lowest))
+		warn("precedence %d is below %d; the row never counts", precedence, lowest)
+	}
+	if len(fields) > 4 {
+		row.Expires, err = Expiry(fields[4])
+		switch {
+		case err != nil:
+			warn("%v; the row stands for good", err)
+		case row.Expires.IsZero():
+			warn("%q after the precedence means nothing; expires=UNIXTIME may stand there", fields[4])
+		}
 	}
 	return row, nil
 }

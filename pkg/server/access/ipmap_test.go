@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -56,10 +57,34 @@ func TestIPMapDecide(t *testing.T) {
 		m := mapOf(tt.rows...)
 		for want, addrs := range map[bool]string{true: tt.allow, false: tt.deny} {
 			for _, ip := range strings.Fields(addrs) {
-				if v := m.Decide(netip.MustParseAddr(ip)); v.Allow != want {
+				if v := m.Decide(netip.MustParseAddr(ip), time.Unix(1000, 0)); v.Allow != want {
 					t.Errorf("%s: Decide(%s) = %+v, want Allow %v", tt.name, ip, v, want)
 				}
 			}
+		}
+	}
+}
+
+func TestRowsOfAMapExpire(t *testing.T) {
+	m := mapOf(
+		`0.0.0.0/0 "" ALLOW 1`,
+		`10.0.0.0/8 "" DENY 2 expires=2000`,
+		`10.1.0.0/16 "" ALLOW 3 expires=1500`,
+		`192.0.2.0/24 "" DENY 2 expires=soon`,
+		`198.51.100.0/24 "" DENY 2 expires=0`,
+	)
+	for _, tt := range []struct {
+		ip   string
+		now  int64
+		want bool
+	}{
+		{"10.9.9.9", 1999, false}, {"10.9.9.9", 2000, true}, {"10.9.9.9", 9999, true},
+		{"10.1.1.1", 1499, true}, {"10.1.1.1", 1500, false}, {"10.1.1.1", 2000, true},
+		{"192.0.2.1", 1 << 40, false}, // what is no time never comes
+		{"198.51.100.1", 1, true},
+	} {
+		if v := m.Decide(netip.MustParseAddr(tt.ip), time.Unix(tt.now, 0)); v.Allow != tt.want {
+			t.Errorf("Decide(%s) at %d = %+v, want Allow %v", tt.ip, tt.now, v, tt.want)
 		}
 	}
 }
@@ -71,15 +96,15 @@ func TestVerdictSaysWhy(t *testing.T) {
 		File:   "ctrl.ipmap.tab",
 		Row:    "10.0.0.0\t255.0.0.0\tDENY\t2",
 	}
-	if got := m.Decide(netip.MustParseAddr("10.1.2.3")); got != want {
+	if got := m.Decide(netip.MustParseAddr("10.1.2.3"), time.Unix(1000, 0)); got != want {
 		t.Errorf("Decide = %+v, want %+v", got, want)
 	}
 	want = Verdict{Allow: true, Reason: "no row of ctrl.ipmap.tab matches"}
-	if got := mapOf().Decide(netip.MustParseAddr("10.1.2.3")); got != want {
+	if got := mapOf().Decide(netip.MustParseAddr("10.1.2.3"), time.Unix(1000, 0)); got != want {
 		t.Errorf("Decide without rows = %+v, want %+v", got, want)
 	}
 	var none *IPMap
-	if got := none.Decide(netip.MustParseAddr("10.1.2.3")); !got.Allow || got.File != "" {
+	if got := none.Decide(netip.MustParseAddr("10.1.2.3"), time.Unix(1000, 0)); !got.Allow || got.File != "" {
 		t.Errorf("Decide of a table that is not there = %+v, want an allowing one without a file", got)
 	}
 }
@@ -90,6 +115,10 @@ func TestParseIPRow(t *testing.T) {
 		{`10.0.0.0 255.0.0.0 PERHAPS 1`, "", "neither ALLOW nor DENY"},
 		{`10.0.0.0 255.0.0.0 DENY -7`, "", "never counts"},
 		{`10.0.0.0. 255.0.0.0 DENY 1`, "", "ends in a dot"},
+		{`10.0.0.0 255.0.0.0 DENY 1 expires=1900000000`, "", ""},
+		{`10.0.0.0 255.0.0.0 DENY 1 expires=soon`, "", `expires="soon" is no time in seconds since 1970; the row stands for good`},
+		{`10.0.0.0 255.0.0.0 DENY 1 expires`, "", `"expires" after the precedence means nothing`},
+		{`10.0.0.0/8 DENY 1 expires=1900000000`, `bad precedence`, ""},
 		{`10.0.0.0 255.0.255 DENY 1`, `bad netmask "255.0.255"`, ""},
 		{`10.0.0.0 255.0.0.0 DENY 1x`, `bad precedence "1x"`, ""},
 		{`10.0.0.0/8 DENY 1`, "3 fields", ""},

@@ -95,7 +95,8 @@ func (c *ipCheck) verdict(v access.Verdict) {
 
 // ipMap asks an address map, in which of all rows one decides.
 func (c *ipCheck) ipMap(name string, rows mailroot.Networks) access.Verdict {
-	verdict := decide(name, rows, c.ip)
+	now := c.s.root.Now()
+	verdict := decide(name, rows, c.ip, now)
 	matching := rows.Matching(c.ip)
 	last := -1
 	for i, n := range matching {
@@ -106,6 +107,8 @@ func (c *ipCheck) ipMap(name string, rows mailroot.Networks) access.Verdict {
 	for i, n := range matching {
 		effect := "does not count"
 		switch {
+		case n.Expired(now):
+			effect = "does not count: it has expired"
 		case i == last && verdict.Allow:
 			effect = "allows"
 		case i == last:

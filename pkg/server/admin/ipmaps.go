@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/access"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
@@ -85,10 +86,18 @@ type MapChange struct {
 	Force bool
 }
 
-// IPMapAdd adds a row to an address map. permission is ALLOW or DENY, of several
-// rows that match the one of the highest precedence decides.
-func (s *Service) IPMapAdd(ctx context.Context, c MapChange, permission, precedence string) error {
+// An IPMapEntry is what a row of an address map says of its network.
+type IPMapEntry struct {
+	Permission string // ALLOW or DENY
+	Precedence string // of several rows that match the one of the highest decides
+	Expires    string // from when on the row does not count, Unix time; empty: it stands for good
+}
+
+// IPMapAdd adds a row to an address map. A row of the network that has expired is
+// no obstacle, and goes.
+func (s *Service) IPMapAdd(ctx context.Context, c MapChange, e IPMapEntry) error {
 	return s.update(ctx, func(tx *mailroot.Tx) error {
+		now := s.root.Now()
 		m, err := changeMap(tx, c.Service)
 		if err != nil {
 			return err
@@ -97,17 +106,19 @@ func (s *Service) IPMapAdd(ctx context.Context, c MapChange, permission, precede
 		if err != nil {
 			return err
 		}
-		if !tabfile.EqualFold(permission, "ALLOW") && !tabfile.EqualFold(permission, "DENY") {
-			return refuse(Invalid, "%s is neither ALLOW nor DENY", quote(permission))
-		}
-		number, err := parseNumber("precedence", precedence, -1, math.MaxInt32)
+		row, err := e.fields(now)
 		if err != nil {
 			return err
 		}
-		if err := requireNew(m.name, c.Address, m.rows.Same(rule)); err != nil {
+		if err := requireNew(m.name, c.Address, unexpired(m.rows.Same(rule), now)); err != nil {
 			return err
 		}
-		return c.guard(m, func() error {
+		return c.guard(m, now, func() error {
+			if old := rowsOf(m.rows.Same(rule), rowOf); len(old) > 0 && m.table.Exists() {
+				if err := m.table.Delete(old...); err != nil {
+					return err
+				}
+			}
 			if !m.table.Exists() {
 				if err := ensure(tx, m.table, m.name); err != nil {
 					return err
@@ -116,13 +127,30 @@ func (s *Service) IPMapAdd(ctx context.Context, c MapChange, permission, precede
 					return err
 				}
 			}
-			err := m.table.Append(c.Address.IP, c.Address.Mask, permission, strconv.Itoa(number))
+			err := m.table.Append(append([]string{c.Address.IP, c.Address.Mask}, row...)...)
 			return cannotWrite(m.name, err)
 		}, func() (ipMap, error) { return changeMap(tx, c.Service) })
 	})
 }
 
-// IPMapDel removes a network from an address map.
+// fields returns what follows the network in a row.
+func (e IPMapEntry) fields(now time.Time) ([]string, error) {
+	if !tabfile.EqualFold(e.Permission, "ALLOW") && !tabfile.EqualFold(e.Permission, "DENY") {
+		return nil, refuse(Invalid, "%s is neither ALLOW nor DENY", quote(e.Permission))
+	}
+	number, err := parseNumber("precedence", e.Precedence, -1, math.MaxInt32)
+	if err != nil {
+		return nil, err
+	}
+	row := []string{e.Permission, strconv.Itoa(number)}
+	if e.Expires == "" {
+		return row, nil
+	}
+	return append(row, mailroot.SpammerExpires+"="+e.Expires), checkExpiry(e.Expires, now)
+}
+
+// IPMapDel removes a network from an address map. A row that has expired is not
+// there.
 func (s *Service) IPMapDel(ctx context.Context, c MapChange) error {
 	return s.update(ctx, func(tx *mailroot.Tx) error {
 		m, err := changeMap(tx, c.Service)
@@ -133,39 +161,67 @@ func (s *Service) IPMapDel(ctx context.Context, c MapChange) error {
 		if err != nil {
 			return err
 		}
-		rows := rowsOf(m.rows.Same(rule), func(n mailroot.Network) tabfile.Row { return n.Row })
-		return c.guard(m, func() error {
+		now := s.root.Now()
+		var rows []tabfile.Row
+		if hasLive(m.rows.Same(rule), now) {
+			rows = rowsOf(m.rows.Same(rule), rowOf)
+		}
+		return c.guard(m, now, func() error {
 			return deleteOrRefuse(m.table, m.name, c.Address.String(), rows)
 		}, func() (ipMap, error) { return changeMap(tx, c.Service) })
 	})
 }
 
-// guard makes a change and refuses it where it shuts out who asks for it.
-func (c MapChange) guard(m ipMap, change func() error, after func() (ipMap, error)) error {
-	before := decide(m.name, m.rows, c.Asker)
-	if err := change(); err != nil {
-		return err
+// guard makes a change and refuses it where it shuts out who asks for it, now or
+// when rows expire.
+func (c MapChange) guard(m ipMap, now time.Time, change func() error, after func() (ipMap, error)) error {
+	guarded := c.Service == CtrlService && !c.Force && c.Asker.IsValid()
+	var before *access.IPMap
+	times := []time.Time{now}
+	if guarded {
+		// The rows of the moment, before the change touches them.
+		matching := m.rows.Matching(c.Asker)
+		before = access.NewIPMap(m.name, slices.Values(rowsOf(slices.Values(matching), rowOf)))
+		times = append(times, expiries(matching, now)...)
 	}
-	if c.Service != CtrlService || c.Force || !c.Asker.IsValid() || !before.Allow {
-		return nil
+	if err := change(); err != nil || !guarded {
+		return err
 	}
 	m, err := after()
 	if err != nil {
 		return err
 	}
-	if verdict := decide(m.name, m.rows, c.Asker); !verdict.Allow {
-		return refuse(Invalid, "that would shut out %s, from where you ask (%s); if it is meant, add the word force", c.Asker, verdict.Reason)
+	times = append(times, expiries(m.rows.Matching(c.Asker), now)...)
+	slices.SortFunc(times, time.Time.Compare)
+	for _, at := range times {
+		verdict := decide(m.name, m.rows, c.Asker, at)
+		if verdict.Allow || !before.Decide(c.Asker, at).Allow {
+			continue
+		}
+		when := ""
+		if at != now {
+			when = " from " + at.UTC().Format(time.RFC3339) + " on"
+		}
+		return refuse(Invalid, "that would shut out %s, from where you ask,%s (%s); if it is meant, add the word force", c.Asker, when, verdict.Reason)
 	}
 	return nil
 }
 
-// decide returns the verdict of an address map on an address.
-func decide(name string, rows mailroot.Networks, ip netip.Addr) access.Verdict {
-	var matching []tabfile.Row
-	for _, n := range rows.Matching(ip) {
-		matching = append(matching, n.Row)
+// expiries returns when rows stop counting, of those that count still.
+func expiries(rows []mailroot.Network, now time.Time) []time.Time {
+	var times []time.Time
+	for _, n := range rows {
+		if at := n.Expires(); at.After(now) {
+			times = append(times, at)
+		}
 	}
-	return access.NewIPMap(name, slices.Values(matching)).Decide(ip)
+	return times
+}
+
+// decide returns the verdict of an address map on an address at a time.
+func decide(name string, rows mailroot.Networks, ip netip.Addr, now time.Time) access.Verdict {
+	matching := rowsOf(slices.Values(rows.Matching(ip)), rowOf)
+	return access.NewIPMap(name, slices.Values(matching)).Decide(ip, now)
 }
 
 // An IPMapRow is a row of an address map.
@@ -176,7 +232,8 @@ type IPMapRow struct {
 
 // IPMaps returns the rows of address maps whose service and address match the
 // patterns: those of the four services, and of the accounts where the pattern
-// begins with "pop3:". A service without patterns has to be there.
+// begins with "pop3:". A service without patterns has to be there. Rows that have
+// expired are not among them.
 func (s *Service) IPMaps(service, address string) (iter.Seq[IPMapRow], error) {
 	var maps []ipMap
 	inAccount := strings.HasPrefix(service, POP3Service+":")
@@ -211,9 +268,10 @@ func (s *Service) IPMaps(service, address string) (iter.Seq[IPMapRow], error) {
 	if inAccount && isPattern(service) {
 		all = s.accountMaps(service)
 	}
+	now := s.root.Now()
 	return func(yield func(IPMapRow) bool) {
 		for m := range all {
-			for row := range m.rows.All() {
+			for row := range unexpired(m.rows.All(), now) {
 				if tabfile.Match(address, row.Address) && !yield(IPMapRow{m.name, row}) {
 					return
 				}

@@ -8,9 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/xmaild/xmaild/pkg/server/mailroot"
 )
 
 func at(text string) Address {
@@ -95,19 +92,19 @@ func TestSecurityTablesInOneTransaction(t *testing.T) {
 		func(s *Service) error { return s.RelayDel(ctx, at("10.0.0.0/8")) },
 		func(s *Service) error { return s.UserAdd(ctx, "xmailserver.test", "ann", "pw", "U") },
 		func(s *Service) error {
-			return s.IPMapAdd(ctx, MapChange{Service: "pop3:ann@xmailserver.test", Address: at("10.0.0.0/8")}, "DENY", "1")
+			return s.IPMapAdd(ctx, MapChange{Service: "pop3:ann@xmailserver.test", Address: at("10.0.0.0/8")}, IPMapEntry{Permission: "DENY", Precedence: "1"})
 		},
 		func(s *Service) error {
-			return s.IPMapAdd(ctx, MapChange{Service: "pop3:ann@xmailserver.test", Address: at("192.0.2.1")}, "DENY", "2")
+			return s.IPMapAdd(ctx, MapChange{Service: "pop3:ann@xmailserver.test", Address: at("192.0.2.1")}, IPMapEntry{Permission: "DENY", Precedence: "2"})
 		},
 		func(s *Service) error {
 			return s.IPMapDel(ctx, MapChange{Service: "pop3:ann@xmailserver.test", Address: at("10.0.0.0/8")})
 		},
 		func(s *Service) error {
-			return s.IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("127.0.0.1"), Asker: asker}, "ALLOW", "2")
+			return s.IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("127.0.0.1"), Asker: asker}, IPMapEntry{Permission: "ALLOW", Precedence: "2"})
 		},
 		func(s *Service) error {
-			return s.IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("0.0.0.0/0"), Asker: asker}, "DENY", "1")
+			return s.IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("0.0.0.0/0"), Asker: asker}, IPMapEntry{Permission: "DENY", Precedence: "1"})
 		},
 	}
 	run := func(s *Service, i int) error { return steps[i](s) }
@@ -151,12 +148,12 @@ func TestGuardKnowsBothFamilies(t *testing.T) {
 	ctx := t.Context()
 	for _, asker := range []string{"127.0.0.1", "::ffff:127.0.0.1", "2001:db8::5", "::1"} {
 		ip := netip.MustParseAddr(asker)
-		err := f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("::/0"), Asker: ip}, "DENY", "2")
+		err := f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("::/0"), Asker: ip}, IPMapEntry{Permission: "DENY", Precedence: "2"})
 		f.wantKind(err, Invalid)
-		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("::/0"), Asker: ip}, "DENY", "0"))
-		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("::/0"), Asker: ip, Force: true}, "DENY", "2"))
-		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "smtp", Address: at("::/0"), Asker: ip}, "DENY", "2"))
-		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("192.0.2.0/24"), Asker: ip}, "DENY", "2"))
+		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("::/0"), Asker: ip}, IPMapEntry{Permission: "DENY", Precedence: "0"}))
+		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("::/0"), Asker: ip, Force: true}, IPMapEntry{Permission: "DENY", Precedence: "2"}))
+		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "smtp", Address: at("::/0"), Asker: ip}, IPMapEntry{Permission: "DENY", Precedence: "2"}))
+		f.ok(f.Try().IPMapAdd(ctx, MapChange{Service: "ctrl", Address: at("192.0.2.0/24"), Asker: ip}, IPMapEntry{Permission: "DENY", Precedence: "2"}))
 	}
 }
 
@@ -172,42 +169,6 @@ func TestTableThatVanishedTakesNoRows(t *testing.T) {
 	f.ok(f.RelayAdd(t.Context(), at("192.0.2.1"), false))
 	if got, want := f.read("smtprelay.tab"), "\"192.0.2.0/24\"\n\"192.0.2.1\"\n"; got != want {
 		t.Errorf("smtprelay.tab holds %q, want %q", got, want)
-	}
-}
-
-func TestSpammerAddReplacesWhatHasExpired(t *testing.T) {
-	f := start(t, map[string]string{"spammers.tab": "192.0.2.9 expires=1000\n192.0.2.9/32 expires=2000\n192.0.2.8 code=1\n"})
-	_, err := f.SpammerAdd(t.Context(), at("192.0.2.9"), "code=0", 1)
-	f.ok(err)
-	if got, want := f.read("spammers.tab"), "\"192.0.2.9\"\t\"code=0\"\n192.0.2.8\tcode=1\n"; got != want {
-		t.Errorf("spammers.tab holds %q, want %q", got, want)
-	}
-}
-
-func TestSweepAsksTheClock(t *testing.T) {
-	f := &fixture{t: t, dir: t.TempDir()}
-	f.put("spammers.tab", "192.0.2.1\texpires=1000\n# x\n192.0.2.2\n192.0.2.3\texpires=2000\n")
-	now := time.Unix(999, 0)
-	root, err := mailroot.Open(t.Context(), f.dir, mailroot.Options{Clock: func() time.Time { return now }})
-	f.ok(err)
-	f.Service = New(root, Options{})
-	t.Cleanup(f.stop)
-	for _, step := range []struct {
-		now  int64
-		want int
-		text string
-	}{
-		{999, 0, "192.0.2.1\texpires=1000\n# x\n192.0.2.2\n192.0.2.3\texpires=2000\n"},
-		{1000, 1, "# x\n192.0.2.2\n192.0.2.3\texpires=2000\n"},
-		{1999, 0, "# x\n192.0.2.2\n192.0.2.3\texpires=2000\n"},
-		{9999, 1, "# x\n192.0.2.2\n"},
-	} {
-		now = time.Unix(step.now, 0)
-		n, err := f.SweepSpammers(t.Context())
-		f.ok(err)
-		if got := f.read("spammers.tab"); n != step.want || got != step.text {
-			t.Errorf("at %d: %d rows swept, the table holds %q; want %d and %q", step.now, n, got, step.want, step.text)
-		}
 	}
 }
 

@@ -29,13 +29,10 @@ func (s *Service) SpammerAdd(ctx context.Context, a Address, params string, befo
 			return err
 		}
 		now := s.root.Now()
-		var expired []tabfile.Row
-		for row := range tx.Spammers().Same(rule) {
-			if !row.Expired(now) {
-				return requireNew(mailroot.SpammersTab, a, slices.Values([]mailroot.Network{row}))
-			}
-			expired = append(expired, row.Row)
+		if err := requireNew(mailroot.SpammersTab, a, unexpired(tx.Spammers().Same(rule), now)); err != nil {
+			return err
 		}
+		expired := rowsOf(tx.Spammers().Same(rule), rowOf)
 		if err := checkSpammerParams(params, now); err != nil {
 			return err
 		}
@@ -103,11 +100,11 @@ func (s *Service) SpammerDel(ctx context.Context, a Address) error {
 	return s.update(ctx, func(tx *mailroot.Tx) error {
 		now := s.root.Now()
 		return deleteNetwork(tx, mailroot.SpammersTab, a, func(rule tabfile.AddrRule) iter.Seq[mailroot.Network] {
-			rows := slices.Collect(tx.Spammers().Same(rule))
-			if !slices.ContainsFunc(rows, func(n mailroot.Network) bool { return !n.Expired(now) }) {
+			rows := tx.Spammers().Same(rule)
+			if !hasLive(rows, now) {
 				return slices.Values([]mailroot.Network(nil))
 			}
-			return slices.Values(rows)
+			return rows
 		})
 	})
 }
@@ -137,24 +134,4 @@ func (s *Service) Spammers(address, params string) iter.Seq[NumberedNetwork] {
 	return filter(numbered(s.root.Spammers().All()), func(n NumberedNetwork) bool {
 		return !n.Expired(now) && tabfile.Match(address, n.Address) && tabfile.Match(params, n.Params())
 	})
-}
-
-// SweepSpammers removes the rows of spammers.tab that have expired and returns
-// how many there were.
-func (s *Service) SweepSpammers(ctx context.Context) (int, error) {
-	now := s.root.Now()
-	for range s.root.ExpiredSpammers(now) {
-		n := 0
-		err := s.update(ctx, func(tx *mailroot.Tx) error {
-			n = 0
-			if !tx.Tables.Exists(mailroot.SpammersTab) {
-				return nil
-			}
-			rows := slices.Collect(tx.ExpiredSpammers(now))
-			n = len(rows)
-			return deleteRows(tx, mailroot.SpammersTab, rows)
-		})
-		return n, err
-	}
-	return 0, nil
 }

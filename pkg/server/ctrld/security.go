@@ -2,6 +2,7 @@ package ctrld
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -174,13 +175,22 @@ func spammerAdd(ctx context.Context, c *call) ctrl.Reply {
 func ipMapAdd(ctx context.Context, c *call) ctrl.Reply {
 	a, rest := takeAddress(c.args[1:])
 	force, rest := takeForce(rest)
-	switch {
-	case len(rest) > 2:
-		return tooMuch(rest[2:])
-	case len(rest) < 2:
+	if len(rest) < 2 {
 		return ctrl.Refuse(ctrl.CodeInvalid, "ALLOW or DENY and a precedence are needed after the address")
 	}
-	return c.answer(c.admin.IPMapAdd(ctx, c.mapChange(a, force), rest[0], rest[1]))
+	e := admin.IPMapEntry{Permission: rest[0], Precedence: rest[1]}
+	rest = rest[2:]
+	if len(rest) > 0 {
+		var ok bool
+		if e.Expires, ok = strings.CutPrefix(rest[0], mailroot.SpammerExpires+"="); !ok && rest[0] != "" {
+			return tooMuch(rest)
+		}
+		rest = rest[1:]
+	}
+	if len(rest) > 0 {
+		return tooMuch(rest)
+	}
+	return c.answer(c.admin.IPMapAdd(ctx, c.mapChange(a, force), e))
 }
 
 func ipMapDel(ctx context.Context, c *call) ctrl.Reply {
@@ -202,7 +212,11 @@ func ipMapList(_ context.Context, c *call) ctrl.Reply {
 		return c.answer(err)
 	}
 	return list(rows, func(r admin.IPMapRow) []string {
-		return []string{r.Service, r.Address, r.Mask, r.Rest[0], r.Rest[1]}
+		expires := ""
+		if at := r.Expires(); !at.IsZero() {
+			expires = fmt.Sprintf("%s=%d", mailroot.SpammerExpires, at.Unix())
+		}
+		return []string{r.Service, r.Address, r.Mask, r.Rest[0], r.Rest[1], expires}
 	})
 }
 

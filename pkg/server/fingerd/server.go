@@ -96,7 +96,7 @@ func (s *Server) allows(ip netip.Addr) bool {
 	for _, n := range s.Root.IPMap("finger").Matching(ip) {
 		rows = append(rows, n.Row)
 	}
-	verdict := access.NewIPMap(mailroot.FingerMapTab, slices.Values(rows)).Decide(ip)
+	verdict := access.NewIPMap(mailroot.FingerMapTab, slices.Values(rows)).Decide(ip, s.Root.Now())
 	if !verdict.Allow {
 		s.log().Info("client refused", "service", "finger", "address", ip, "reason", verdict.Reason)
 	}

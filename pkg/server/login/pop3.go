@@ -2,9 +2,11 @@ package login
 
 import (
 	"context"
+	"slices"
 
 	"github.com/xmaild/xmaild/pkg/server/access"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // POP3 returns the account of a client that may log in to it. A name without a domain
@@ -86,14 +88,12 @@ func (c *Checker) allowed(u mailroot.User, cr Credentials) error {
 	if err != nil || !table.Exists() {
 		return err
 	}
-	rows := func(yield func(access.Row) bool) {
-		for n := range table.All() {
-			if !yield(n.Row) {
-				return
-			}
-		}
+	ip := cr.Remote.Addr()
+	var rows []tabfile.Row
+	for _, n := range table.Matching(ip) {
+		rows = append(rows, n.Row)
 	}
-	if v := access.NewIPMap(mailroot.POP3MapTab+" of the account", rows).Decide(cr.Remote.Addr()); !v.Allow {
+	if v := access.NewIPMap(mailroot.POP3MapTab+" of the account", slices.Values(rows)).Decide(ip, c.o.Clock()); !v.Allow {
 		return refusal(v.Reason)
 	}
 	return nil

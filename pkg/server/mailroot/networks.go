@@ -26,34 +26,46 @@ type Network struct {
 	Mask    string // empty where there is none
 	Rest    []string
 	Row     tabfile.Row
+	params  int // as in Networks
 }
 
 // Networks is a table of networks. Looking one up, or an address in all of
 // them, does not take longer the more there are.
 type Networks struct {
-	v     *tabfile.View
-	split func(fields []string) (mask string, rest []string)
+	v      *tabfile.View
+	split  func(fields []string) (mask string, rest []string)
+	params int // where in Rest the parameters stand, of which one is the expiry; below 0: there are none
 }
 
+// Where the parameters stand in what follows the mask.
+const (
+	noParams      = -1
+	spammerParams = 0
+	mapParams     = 2
+)
+
 // Relays returns smtprelay.tab.
-func (t Tables) Relays() Networks { return Networks{t.table(RelayTab), maskSecond} }
+func (t Tables) Relays() Networks { return Networks{t.table(RelayTab), maskSecond, noParams} }
 
 // Spammers returns spammers.tab, where Rest has the parameters, if any.
-func (t Tables) Spammers() Networks { return Networks{t.table(SpammersTab), maskIfDigit} }
+func (t Tables) Spammers() Networks {
+	return Networks{t.table(SpammersTab), maskIfDigit, spammerParams}
+}
 
 // IPProps returns smtp.ipprop.tab, where Rest has the properties.
-func (t Tables) IPProps() Networks { return Networks{t.table(IPPropTab), maskNever} }
+func (t Tables) IPProps() Networks { return Networks{t.table(IPPropTab), maskNever, noParams} }
 
 // IPMap returns the address map of a service, "ctrl", "smtp", "pop3" or
-// "finger", where Rest has the permission and the precedence.
+// "finger", where Rest has the permission, the precedence, and perhaps when the row
+// expires.
 func (t Tables) IPMap(service string) Networks {
-	return Networks{t.table(service + ".ipmap.tab"), maskSecond}
+	return Networks{t.table(service + ".ipmap.tab"), maskSecond, mapParams}
 }
 
 // AccountMap returns the address map in the folder of an account.
 func (t Tables) AccountMap(u User) (Networks, error) {
 	v, err := t.accountTable(u, POP3MapTab, accountMapSchema)
-	return Networks{v, maskSecond}, err
+	return Networks{v, maskSecond, mapParams}, err
 }
 
 // ChangeAccountMap returns the address map in the folder of an account inside a
@@ -88,7 +100,7 @@ func (n Networks) parse(row tabfile.Row) Network {
 	f := row.Fields()
 	mask, rest := n.split(f)
 	rule, _ := tabfile.ParseAddrRule(f[0], mask) // of a row that is readable
-	return Network{Rule: rule, Address: f[0], Mask: mask, Rest: rest, Row: row}
+	return Network{Rule: rule, Address: f[0], Mask: mask, Rest: rest, Row: row, params: n.params}
 }
 
 // All returns the rows in file order.
@@ -258,17 +270,6 @@ func networkTable(split func([]string) (string, []string)) *tabfile.Schema {
 		},
 		Indexes: networkIndexes(split),
 	}
-}
-
-// spammersSchema has the rows that expire by their time besides.
-func spammersSchema() *tabfile.Schema {
-	schema := networkTable(maskIfDigit)
-	schema.Indexes = append(schema.Indexes, tabfile.Index{Name: "expires", Key: func(f []string) (string, bool) {
-		_, params := maskIfDigit(f)
-		at, ok := expiry(params)
-		return timeKey(at), ok
-	}})
-	return schema
 }
 
 // Position returns the number of a row of the table, from 1, not counting

@@ -123,7 +123,7 @@ func TestSpammersExpire(t *testing.T) {
 		"10.0.0.1 code=0,expires=2000", "10.0.0.2/32 expires=1000", "10.0.0.3 255.255.255.255 expires=3000,code=-4", "10.0.0.4", "10.0.0.5 expires=soon",
 	}, "\n")})
 	var gone []string
-	for row := range tt.ExpiredSpammers(time.Unix(2000, 0)) {
+	for row := range tt.Spammers().Expired(time.Unix(2000, 0)) {
 		gone = append(gone, row.Field(0))
 	}
 	if want := []string{"10.0.0.2/32", "10.0.0.1"}; !slices.Equal(gone, want) {
@@ -138,6 +138,35 @@ func TestSpammersExpire(t *testing.T) {
 	}
 	if want := []int{0, 1, -4, 1, 1}; !slices.Equal(codes, want) {
 		t.Errorf("codes %v, want %v", codes, want)
+	}
+}
+
+func TestRowsOfAddressMapsExpire(t *testing.T) {
+	n := tables(t, map[string]string{POP3MapTab: strings.Join([]string{
+		`10.0.0.1 "" DENY 1 expires=2000`, `10.0.0.2/32 "" ALLOW 1 expires=1000`, `10.0.0.3 255.255.255.255 DENY 1`,
+		`10.0.0.4 "" DENY 1 expires=soon`, `10.0.0.5 "" DENY 1 remark expires=1000`,
+	}, "\n")}).IPMap("pop3")
+	var gone []string
+	for row := range n.Expired(time.Unix(2000, 0)) {
+		gone = append(gone, row.Field(0))
+	}
+	if want := []string{"10.0.0.2/32", "10.0.0.1"}; !slices.Equal(gone, want) {
+		t.Errorf("expired: %q, want %q", gone, want)
+	}
+	var at []int64
+	for row := range n.All() {
+		if row.Expires().IsZero() {
+			at = append(at, 0)
+		} else {
+			at = append(at, row.Expires().Unix())
+		}
+	}
+	if want := []int64{2000, 1000, 0, 0, 0}; !slices.Equal(at, want) {
+		t.Errorf("rows expire at %v, want %v", at, want)
+	}
+	relays := tables(t, map[string]string{RelayTab: "10.0.0.1\texpires=1\n"}).Relays()
+	for row := range relays.Expired(time.Unix(2000, 0)) {
+		t.Errorf("a row of %s has expired: %q", RelayTab, row.Raw())
 	}
 }
 

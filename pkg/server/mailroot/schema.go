@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/xmaild/xmaild/pkg/server/access"
 	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -56,7 +57,7 @@ func schemas() map[string]*tabfile.Schema {
 		POP3MapTab:              mapSchema(),
 		SMTPMapTab:              mapSchema(),
 		RelayTab:                networkTable(maskSecond),
-		SpammersTab:             spammersSchema(),
+		SpammersTab:             expiring(networkTable(maskIfDigit), maskIfDigit, spammerParams),
 		IPPropTab:               networkTable(maskNever),
 		HNPropTab:               nameSchema(1),
 		SpamAddressTab:          patternSchema(1),
@@ -172,14 +173,22 @@ func checkCIDR(columns ...int) func([]string) error {
 	}
 }
 
-// mapSchema is an address map: address, mask, ALLOW or DENY, precedence.
+// mapSchema is an address map: address, mask, ALLOW or DENY, precedence, and
+// perhaps when the row expires.
 func mapSchema() *tabfile.Schema {
-	return &tabfile.Schema{Columns: 4, Bare: 1 << 3, CheckNew: checkNewNetwork, Indexes: networkIndexes(maskSecond), Check: func(f []string) error {
+	return expiring(&tabfile.Schema{Columns: 4, Bare: 1 << 3, Indexes: networkIndexes(maskSecond), Check: func(f []string) error {
 		if _, err := strconv.Atoi(f[3]); err != nil {
 			return fmt.Errorf("bad precedence %q", f[3])
 		}
 		return checkNetwork(f)
-	}}
+	}, CheckNew: func(f []string) error {
+		if len(f) > 4 {
+			if _, err := access.Expiry(f[4]); err != nil {
+				return err
+			}
+		}
+		return checkNewNetwork(f)
+	}}, maskSecond, mapParams)
 }
 
 // variableSchema is a table of names and values. server.tab takes further

@@ -82,8 +82,8 @@ type Server struct {
 func (s *Server) ServeConn(ctx context.Context, c *session.Conn) {
 	x := &pop{Server: s, c: c, conn: c}
 	x.in.src = c
+	defer x.close() // also where the session panics: others shall get the mailbox
 	err := x.run(ctx)
-	x.close()
 	var broken net.Error
 	switch {
 	case err == nil, errors.Is(err, io.EOF), errors.As(err, &broken):
@@ -131,7 +131,7 @@ func (s *Server) allows(ip netip.Addr) bool {
 	for _, n := range s.Root.IPMap("pop3").Matching(ip) {
 		rows = append(rows, n.Row)
 	}
-	verdict := access.NewIPMap(mailroot.POP3MapTab, slices.Values(rows)).Decide(ip)
+	verdict := access.NewIPMap(mailroot.POP3MapTab, slices.Values(rows)).Decide(ip, s.Root.Now())
 	if !verdict.Allow {
 		s.log().Info("client refused", "service", "pop3", "address", ip, "reason", verdict.Reason)
 	}
