@@ -16,11 +16,19 @@ type batch struct {
 	// want to see what it removes, and otherwise after it.
 	before, after []hookCall
 	hooksRan      bool // those before it
+
+	hashes *hashes // nil where nothing changes
+	step   int     // that runs
+	made   int     // passwords of it so far
 }
 
 // errHooksFirst breaks a transaction off that would succeed, so that the programs
 // run that want to see what it removes.
 var errHooksFirst = errors.New("hooks run before the transaction")
+
+// errHashFirst breaks a transaction off that needs hashes of passwords, so that nobody
+// waits while they are made.
+var errHashFirst = errors.New("passwords are hashed before the transaction")
 
 // errTakeBack takes back what only had to be tried.
 var errTakeBack = errors.New("nothing is to change")
@@ -39,14 +47,20 @@ func (s *Service) Batch(ctx context.Context, n int, step func(s *Service, i int)
 	var b *batch
 	var failed error
 	at := n
+	hooksRan := false
+	made := new(hashes)
 	run := func(tx *mailroot.Tx) error {
-		b = &batch{tx: tx, hooksRan: b != nil && b.hooksRan}
+		b = &batch{tx: tx, hooksRan: hooksRan, hashes: made}
+		made.wanted = nil
 		at, failed = n, nil
 		for i := range n {
 			if failed = s.step(ctx, b, i, step); failed != nil {
 				at = i
 				return failed
 			}
+		}
+		if len(made.wanted) > 0 {
+			return errHashFirst
 		}
 		if len(b.before) > 0 && !b.hooksRan {
 			return errHooksFirst
@@ -58,10 +72,20 @@ func (s *Service) Batch(ctx context.Context, n int, step func(s *Service, i int)
 		change = s.root.Try
 	}
 	err := change(ctx, run)
-	if errors.Is(err, errHooksFirst) {
-		b.hooksRan = true
-		for _, h := range b.before {
-			s.runHook(ctx, h)
+	for broken := true; broken; {
+		switch {
+		case errors.Is(err, errHashFirst):
+			if err = made.make(ctx, s.hasher); err != nil {
+				return n, translate(err)
+			}
+		case errors.Is(err, errHooksFirst):
+			hooksRan = true
+			for _, h := range b.before {
+				s.runHook(ctx, h)
+			}
+		default:
+			broken = false
+			continue
 		}
 		err = change(ctx, run)
 	}
@@ -103,6 +127,7 @@ func (s *Service) step(ctx context.Context, b *batch, i int, step func(*Service,
 	}
 	t := *s
 	t.batch = b
+	b.step, b.made = i, 0
 	return step(&t, i)
 }
 

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/program"
@@ -43,7 +44,8 @@ type Service struct {
 	log  *slog.Logger
 	try  bool
 
-	usage *mailbox.Counter
+	usage  *mailbox.Counter
+	hasher *auth.Hasher
 
 	owns  func(domain string) bool // nil: no limit
 	batch *batch                   // nil: each function is a transaction of its own
@@ -58,7 +60,7 @@ func New(root *mailroot.Root, o Options) *Service {
 	if o.HookTimeout <= 0 {
 		o.HookTimeout = program.DefaultTimeout
 	}
-	return &Service{root: root, opts: o, log: o.Log, usage: mailbox.NewCounter(root, root.Now)}
+	return &Service{root: root, opts: o, log: o.Log, usage: mailbox.NewCounter(root, root.Now), hasher: auth.NewHasher(0)}
 }
 
 // Try returns a service whose functions return what those of s would, and

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -15,23 +16,49 @@ const smtpPerms = "MRVTZS"
 
 // SMTPAuthAdd lets somebody who has no account log in to SMTP. The permissions
 // are letters of M (send), R (relay), V (VRFY), T (ETRN), Z (messages of any
-// size) and S (without TLS where it is wanted), and may be none.
+// size) and S (without TLS where it is wanted), and may be none. The password is kept
+// by PasswordScheme: in clear, where that is reversible.
 func (s *Service) SMTPAuthAdd(ctx context.Context, name, password, perms string) error {
+	stored, err := s.sealLogin(ctx, password, func(t mailroot.Tables) error { return checkNewLogin(t, name, password, perms) })
+	if err != nil {
+		return err
+	}
 	return s.update(ctx, func(tx *mailroot.Tx) error {
-		if err := requireTable(tx.Tables, mailroot.SMTPAuthTab, CannotRead); err != nil {
+		if err := checkNewLogin(tx.Tables, name, password, perms); err != nil {
 			return err
 		}
-		for range tx.SMTPLoginsNamed(name) {
-			return refuse(Exists, "there is an SMTP login %s", quote(name))
-		}
-		if err := checkLogin(name, password); err != nil {
-			return err
-		}
-		if rest := strings.Trim(perms, smtpPerms); rest != "" {
-			return refuse(Invalid, "%s is no permission; they are the letters %s", quote(rest[:1]), smtpPerms)
-		}
-		return tx.Table(mailroot.SMTPAuthTab).Append(name, password, perms)
+		return tx.Table(mailroot.SMTPAuthTab).Append(name, stored, perms)
 	})
+}
+
+func checkNewLogin(t mailroot.Tables, name, password, perms string) error {
+	if err := requireTable(t, mailroot.SMTPAuthTab, CannotRead); err != nil {
+		return err
+	}
+	for range t.SMTPLoginsNamed(name) {
+		return refuse(Exists, "there is an SMTP login %s", quote(name))
+	}
+	if err := checkLogin(name, password); err != nil {
+		return err
+	}
+	if rest := strings.Trim(perms, smtpPerms); rest != "" {
+		return refuse(Invalid, "%s is no permission; they are the letters %s", quote(rest[:1]), smtpPerms)
+	}
+	return nil
+}
+
+// sealLogin returns the password of an SMTP login in the form that new ones get.
+// refused returns why nobody needs it.
+func (s *Service) sealLogin(ctx context.Context, password string, refused func(mailroot.Tables) error) (string, error) {
+	t := s.tables()
+	scheme := t.Vars().Word(mailroot.VarPasswordScheme)
+	if scheme == auth.Reversible && auth.LooksHashed(password) {
+		if err := refused(t); err != nil {
+			return "", translate(err)
+		}
+		return "", refuse(Invalid, "the password begins as a hash does, and would be read as one")
+	}
+	return s.hash(ctx, scheme, password, password, func() error { return refused(t) })
 }
 
 // SMTPAuthDel removes an SMTP login.
@@ -47,6 +74,15 @@ func (s *Service) SMTPAuthDel(ctx context.Context, name string) error {
 
 // SMTPAuthPasswd gives an SMTP login another password.
 func (s *Service) SMTPAuthPasswd(ctx context.Context, name, password string) error {
+	stored, err := s.sealLogin(ctx, password, func(t mailroot.Tables) error {
+		if _, err := requireSMTPLogin(t, name); err != nil {
+			return err
+		}
+		return checkNewSecret(password)
+	})
+	if err != nil {
+		return err
+	}
 	return s.update(ctx, func(tx *mailroot.Tx) error {
 		logins, err := requireSMTPLogin(tx.Tables, name)
 		if err != nil {
@@ -56,7 +92,7 @@ func (s *Service) SMTPAuthPasswd(ctx context.Context, name, password string) err
 			return err
 		}
 		fields := logins[0].Row.Fields()
-		fields[1] = password
+		fields[1] = stored
 		return tx.Table(mailroot.SMTPAuthTab).Replace(logins[0].Row, fields...)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/program"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
@@ -18,7 +19,16 @@ import (
 // mailing list. Its variables are those of the domain's userdef.tab, else of the
 // server's. A mailing list may have an empty password, by which nobody gets in.
 func (s *Service) UserAdd(ctx context.Context, domain, name, password, typ string) error {
-	return s.userAdd(ctx, domain, name, clearSecret(password), typ)
+	sealed, err := s.seal(ctx, domain, password, func(t mailroot.Tables, plain secret) error {
+		if err := checkNewUser(t, domain, name); err != nil {
+			return err
+		}
+		return checkUserValues(t, domain, name, plain, typ)
+	})
+	if err != nil {
+		return err
+	}
+	return s.userAdd(ctx, domain, name, sealed, typ)
 }
 
 func (s *Service) userAdd(ctx context.Context, domain, name string, password secret, typ string) error {
@@ -118,10 +128,14 @@ func makeTree(tx *mailroot.Tx, dir string, dirs []string, files map[string][]byt
 	return err
 }
 
-// userTab returns the rows of a table of variables without its comments.
+// userTab returns the rows of a table of variables without its comments, and without
+// what is for the making of accounts alone.
 func userTab(vars mailroot.Variables) string {
 	var b strings.Builder
 	for v := range vars.All() {
+		if v.Name == mailroot.VarPasswordScheme {
+			continue
+		}
 		if row, err := tabfile.JoinCells(v.Name, v.Value); err == nil {
 			b.WriteString(row + "\n")
 		}
@@ -199,22 +213,34 @@ func linksTo(tx *mailroot.Tx, domain, name string) []mailroot.Link {
 
 // UserPasswd gives an account another password.
 func (s *Service) UserPasswd(ctx context.Context, domain, name, password string) error {
-	return s.userPasswd(ctx, domain, name, clearSecret(password))
+	sealed, err := s.seal(ctx, domain, password, func(t mailroot.Tables, plain secret) error {
+		return checkNewPassword(t, domain, name, plain)
+	})
+	if err != nil {
+		return err
+	}
+	return s.userPasswd(ctx, domain, name, sealed)
+}
+
+// checkNewPassword refuses what is no account, or no password for it.
+func checkNewPassword(t mailroot.Tables, domain, name string, password secret) error {
+	u, err := requireAccount(t, domain, name)
+	if err != nil {
+		return err
+	}
+	if err := requireTable(t, mailroot.UsersTab, NoUsersTable); err != nil {
+		return err
+	}
+	return password.check(!u.IsList())
 }
 
 func (s *Service) userPasswd(ctx context.Context, domain, name string, password secret) error {
 	var u mailroot.User
 	err := s.update(ctx, func(tx *mailroot.Tx) error {
-		var err error
-		if u, err = requireAccount(tx.Tables, domain, name); err != nil {
+		if err := checkNewPassword(tx.Tables, domain, name, password); err != nil {
 			return err
 		}
-		if err := requireTable(tx.Tables, mailroot.UsersTab, NoUsersTable); err != nil {
-			return err
-		}
-		if err := password.check(!u.IsList()); err != nil {
-			return err
-		}
+		u, _ = tx.Login(domain, name)
 		fields := u.Row.Fields()
 		fields[2] = password.stored
 		return tx.Table(mailroot.UsersTab).Replace(u.Row, fields...)
@@ -225,13 +251,32 @@ func (s *Service) userPasswd(ctx context.Context, domain, name string, password 
 	return err
 }
 
-// UserAuth returns nil when password is the account's.
-func (s *Service) UserAuth(_ context.Context, domain, name, password string) error {
+// UserAuth returns nil when password is the account's, as POP3 would find it: where
+// there is a program for the passwords of the domain it is asked.
+func (s *Service) UserAuth(ctx context.Context, domain, name, password string) error {
 	u, err := requireUser(s.tables(), domain, name)
 	if err != nil {
 		return err
 	}
-	if !u.Password().Verify(password) {
+	var good bool
+	words, err := s.tables().LoginHook(domain)
+	switch {
+	case err != nil:
+	case words != nil && checkSecret(password) == nil:
+		var result program.Result
+		words = program.Expand(words, map[string]string{"USER": name, "DOMAIN": domain, "PASSWD": password, "PATH": ""})
+		result, err = s.program(words, password).Run(ctx)
+		good = result.OK()
+	case words == nil:
+		good, err = s.hasher.Verify(ctx, u.Password(), password)
+	}
+	if ctx.Err() != nil {
+		return translate(ctx.Err())
+	}
+	if err != nil { // not of a file of ours, whatever a program failed by
+		return translate(fmt.Errorf("check the password of %s@%s: %v", u.Name, u.Domain, err))
+	}
+	if !good {
 		return refuse(WrongPassword, "wrong password")
 	}
 	return nil
