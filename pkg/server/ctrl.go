@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
@@ -18,33 +19,18 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/certs"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
+	"github.com/xmaild/xmaild/pkg/server/session"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
-// startCtrl binds the control ports and serves them until running ends or the
-// server shuts down.
-func (s *Server) startCtrl(ctx, running context.Context) (err error) {
+// openCtrl makes the control port ready.
+func (s *Server) openCtrl() {
 	vars := s.root.Vars()
-	b := binder{loopback: vars.CompatLevel() >= 1, resolve: s.config.Resolve, log: s.log}
-	if s.ctrlListeners, err = b.bind(ctx, "control port", s.config.Ctrl); err != nil {
-		return err
-	}
-	if s.ctrlsListeners, err = b.bind(ctx, "control port inside TLS", s.config.Ctrls); err != nil {
-		return err
-	}
-	s.certs = certs.New(s.config.Root, s.log, s.config.Clock)
-	if _, err := s.tlsConfig(); err != nil {
-		s.log.Warn("no TLS until this is right", "err", err)
-	}
 	if s.config.CtrlLog {
-		s.ctrlLog = obs.NewCtrlLog(obs.Options{
-			Dir: s.path("logs"), Mode: func() os.FileMode { return s.root.Modes().File },
-			Rotation: s.config.LogRotation, Log: s.log, Clock: s.config.Clock,
-		})
+		s.ctrlLog = obs.NewCtrlLog(s.logOptions())
 	}
 	s.audit = obs.NewAudit(obs.Options{Dir: s.path("logs"), Log: s.log, Clock: s.config.Clock})
 	handler := s.newHandler()
-	s.warnRisks(vars)
 	s.ctrl = &ctrl.Server{
 		Handler:       handler,
 		Authenticator: ctrl.AuthenticatorFunc(s.authenticate),
@@ -54,6 +40,7 @@ func (s *Server) startCtrl(ctx, running context.Context) (err error) {
 		RequireTLS:    s.requireTLS,
 		Product:       "xmaild " + s.config.Version,
 		Limits:        s.ctrlLimits(vars),
+		Track:         s.trackCtrl,
 		LoginLog:      s.logLogin,
 		CommandLog: func(e ctrl.CommandEvent) {
 			handler.Record(e)
@@ -62,24 +49,65 @@ func (s *Server) startCtrl(ctx, running context.Context) (err error) {
 		Log:   s.log,
 		Clock: s.config.Clock,
 	}
-	for _, l := range s.ctrlListeners {
-		s.serve(running, l, s.ctrl.Serve)
+}
+
+// startCtrl begins to serve the control port.
+func (s *Server) startCtrl(running context.Context) {
+	for _, l := range s.listeners.ctrl {
+		s.serve(running, "control port", l, s.ctrl.Serve)
 	}
-	for _, l := range s.ctrlsListeners {
-		s.serve(running, l, s.ctrl.ServeTLS)
+	for _, l := range s.listeners.ctrls {
+		s.serve(running, "control port", l, s.ctrl.ServeTLS)
 	}
-	return nil
 }
 
 // serve runs one listener until it ends. That it ends unasked stops the server.
-func (s *Server) serve(running context.Context, l net.Listener, serve func(context.Context, net.Listener) error) {
+func (s *Server) serve(running context.Context, what string, l net.Listener, serve func(context.Context, net.Listener) error) {
 	s.running.Go(func() {
 		err := serve(running, l)
-		if err != nil && !errors.Is(err, ctrl.ErrServerClosed) && running.Err() == nil {
-			s.log.Error("service failed", "address", l.Addr().String(), "err", err)
-			s.finish(fmt.Errorf("control port at %s: %w", l.Addr(), err))
+		if err != nil && !errors.Is(err, ctrl.ErrServerClosed) && !errors.Is(err, session.ErrServerClosed) && running.Err() == nil {
+			s.log.Error("service failed", "service", what, "address", l.Addr().String(), "err", err)
+			s.finish(fmt.Errorf("%s at %s: %w", what, l.Addr(), err))
 		}
 	})
+}
+
+// A ctrlSession is a session of the control port among those of the services.
+type ctrlSession struct {
+	end func()
+
+	mu   sync.Mutex
+	info session.Info
+}
+
+func (c *ctrlSession) End() { c.end() }
+
+func (c *ctrlSession) Info() session.Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
+
+func (c *ctrlSession) set(now ctrl.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info = session.Info{
+		Service: session.Ctrl, Remote: now.RemoteAddr, Local: now.LocalAddr, User: now.User, Started: now.Start, TLS: now.TLS != nil,
+	}
+}
+
+// trackCtrl keeps a session of the control port in the registry.
+func (s *Server) trackCtrl(now ctrl.Session, end func()) func(ctrl.Session, bool) {
+	c := &ctrlSession{end: end}
+	c.set(now)
+	id := s.registry.Add(c)
+	return func(now ctrl.Session, done bool) {
+		if done {
+			s.registry.Remove(id)
+			return
+		}
+		c.set(now)
+	}
 }
 
 // ctrlLimits are the limits of the control port: those of the command line,
@@ -125,28 +153,6 @@ func (s *Server) ctrlLimits(vars mailroot.ServerVars) ctrl.Limits {
 		limits.Upload = int64(kb) << 10
 	}
 	return limits
-}
-
-// warnRisks says once which of the reference's risky defaults are in force.
-func (s *Server) warnRisks(vars mailroot.ServerVars) {
-	if s.Administrator() == "" {
-		s.log.Warn("nobody can administer this server: ctrlaccounts.tab has no account", "missing", !s.root.Exists(mailroot.AccountsTab))
-	}
-	wild := false
-	for _, a := range append(s.CtrlAddrs(), s.CtrlsAddrs()...) {
-		wild = wild || a.Addr().IsUnspecified()
-	}
-	if wild {
-		s.log.Warn("risky: the control port is open on all addresses; bind it with -CI and -WI, or set CompatLevel to 1 in server.tab",
-			"ctrl", addrs(s.ctrlListeners), "ctrls", addrs(s.ctrlsListeners))
-	}
-	if vars.CompatLevel() >= 1 {
-		return
-	}
-	s.log.Warn("risky: CompatLevel is 0, so userlist and poplnklist show passwords, and cfgfileget shows keys and password tables")
-	if !vars.Flag("CTRL-RequireTLS", false) {
-		s.log.Warn("risky: CompatLevel is 0, so administrators may log in with a clear-text password from anywhere; CTRL-RequireTLS in server.tab forbids it")
-	}
 }
 
 // allowCtrl decides by ctrl.ipmap.tab on a client's address.

@@ -18,11 +18,13 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/server/admin"
 	"github.com/xmaild/xmaild/pkg/server/certs"
 	"github.com/xmaild/xmaild/pkg/server/check"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
 	"github.com/xmaild/xmaild/pkg/server/pidfile"
+	"github.com/xmaild/xmaild/pkg/server/session"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
@@ -35,14 +37,17 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 
-	root    *mailroot.Root
-	certs   *certs.Store
-	ctrl    *ctrl.Server
-	ctrlLog *obs.CtrlLog // nil: none
-	audit   *obs.Audit
-	pid     *pidfile.File // nil: none
-
-	ctrlListeners, ctrlsListeners []net.Listener
+	root      *mailroot.Root
+	certs     *certs.Store
+	registry  *session.Registry
+	listeners listeners
+	admin     *admin.Service
+	ctrl      *ctrl.Server
+	mail      *mail         // nil: not open
+	ctrlLog   *obs.CtrlLog  // nil: none
+	logs      []*obs.TabLog // of the other services
+	audit     *obs.Audit
+	pid       *pidfile.File // nil: none
 
 	stop    context.CancelFunc // ends what runs beside the services
 	running sync.WaitGroup
@@ -99,6 +104,25 @@ func (s *Server) Start(ctx context.Context) (err error) {
 			err = errors.Join(err, s.release())
 		}
 	}()
+	if err := s.inspect(); err != nil {
+		return err
+	}
+	s.certs = certs.New(s.config.Root, s.log, s.config.Clock)
+	s.registry = session.NewRegistry(s.config.Clock)
+	next, err := s.successor()
+	if err != nil {
+		return err
+	}
+	if next != nil {
+		// What takes the rights of root comes first: the tables are opened by whom the
+		// process will be, so that what it writes is its own. Nobody is served before.
+		if err := s.asRoot(ctx); err != nil {
+			return err
+		}
+		if err := s.become(next); err != nil {
+			return err
+		}
+	}
 	if err := s.openRoot(ctx); err != nil {
 		return err
 	}
@@ -106,31 +130,63 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if err := os.Remove(s.path(shutdownFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the shutdown request of before: %w", err)
 	}
-	if s.config.PIDFile != "" {
-		var note string
-		if s.pid, note, err = pidfile.Write(s.config.PIDFile, s.config.Root); err != nil {
-			return fmt.Errorf("pid file: %w", err)
+	if next == nil {
+		if err := s.writePID(); err != nil {
+			return err
 		}
-		if note != "" {
-			s.log.Info(note)
+		if err := s.bind(ctx, s.root.Vars().CompatLevel()); err != nil {
+			return err
 		}
 	}
-	if err := s.startCtrl(ctx, running); err != nil {
+	s.certify()
+	if err := s.openMail(ctx); err != nil {
 		return err
 	}
-	if err := s.root.Announce(strings.Fields(addrs(s.ctrlListeners) + " " + addrs(s.ctrlsListeners))...); err != nil {
+	s.openCtrl()
+	s.warnRisks(s.root.Vars())
+	s.warnSettings()
+	s.startMail(running)
+	s.startCtrl(running)
+	if err := s.root.Announce(strings.Fields(addrs(s.listeners.ctrl) + " " + addrs(s.listeners.ctrls))...); err != nil {
 		return fmt.Errorf("lock file: %w", err)
 	}
-	s.warnSettings()
 	s.running.Go(func() { s.watch(running) })
 	s.running.Go(func() { s.sweep(running) })
 	s.running.Go(func() { s.certs.Watch(running) })
+	s.running.Go(func() { s.mail.tidy(running, func(err error) { s.log.Warn("queue cannot be tidied", "err", err) }) })
 	s.log.Info("serving", "version", s.config.Version, "root", s.config.Root,
-		"ctrl", addrs(s.ctrlListeners), "ctrls", addrs(s.ctrlsListeners), "pid", os.Getpid())
+		"ctrl", addrs(s.listeners.ctrl), "ctrls", addrs(s.listeners.ctrls), "smtp", addrs(s.listeners.smtp), "smtps", addrs(s.listeners.smtps),
+		"pop3", addrs(s.listeners.pop3), "pop3s", addrs(s.listeners.pop3s), "finger", addrs(s.listeners.finger), "pid", os.Getpid())
 	return nil
 }
 
-func (s *Server) openRoot(ctx context.Context) error {
+// asRoot does what the rights of root are for.
+func (s *Server) asRoot(ctx context.Context) error {
+	if err := s.bind(ctx, s.levelBefore()); err != nil {
+		return err
+	}
+	if err := s.certs.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("no TLS until this is right", "err", err)
+	}
+	return s.writePID()
+}
+
+func (s *Server) writePID() (err error) {
+	if s.config.PIDFile == "" {
+		return nil
+	}
+	var note string
+	if s.pid, note, err = pidfile.Write(s.config.PIDFile, s.config.Root); err != nil {
+		return fmt.Errorf("pid file: %w", err)
+	}
+	if note != "" {
+		s.log.Info(note)
+	}
+	return nil
+}
+
+// inspect says what is wrong with the folder before anything is done with it.
+func (s *Server) inspect() error {
 	dir := s.config.Root
 	info, err := os.Stat(dir)
 	switch {
@@ -141,6 +197,11 @@ func (s *Server) openRoot(ctx context.Context) error {
 	case !info.IsDir():
 		return fmt.Errorf("MailRoot %s is not a folder", dir)
 	}
+	return nil
+}
+
+func (s *Server) openRoot(ctx context.Context) (err error) {
+	dir := s.config.Root
 	s.root, err = mailroot.Open(ctx, dir, mailroot.Options{Log: s.log, Clock: s.config.Clock})
 	if err != nil {
 		return err
@@ -167,10 +228,25 @@ func (s *Server) Administrator() string {
 }
 
 // CtrlAddrs are the addresses of the control port.
-func (s *Server) CtrlAddrs() []netip.AddrPort { return addrPorts(s.ctrlListeners) }
+func (s *Server) CtrlAddrs() []netip.AddrPort { return addrPorts(s.listeners.ctrl) }
 
 // CtrlsAddrs are the addresses of the control port inside TLS.
-func (s *Server) CtrlsAddrs() []netip.AddrPort { return addrPorts(s.ctrlsListeners) }
+func (s *Server) CtrlsAddrs() []netip.AddrPort { return addrPorts(s.listeners.ctrls) }
+
+// SMTPAddrs are the addresses of SMTP, those of submission among them.
+func (s *Server) SMTPAddrs() []netip.AddrPort { return addrPorts(s.listeners.smtp) }
+
+// SMTPSAddrs are the addresses of SMTP inside TLS.
+func (s *Server) SMTPSAddrs() []netip.AddrPort { return addrPorts(s.listeners.smtps) }
+
+// POP3Addrs are the addresses of POP3.
+func (s *Server) POP3Addrs() []netip.AddrPort { return addrPorts(s.listeners.pop3) }
+
+// POP3SAddrs are the addresses of POP3 inside TLS.
+func (s *Server) POP3SAddrs() []netip.AddrPort { return addrPorts(s.listeners.pop3s) }
+
+// FingerAddrs are the addresses of finger.
+func (s *Server) FingerAddrs() []netip.AddrPort { return addrPorts(s.listeners.finger) }
 
 // PIDFile is where the process id stands; empty where there is none.
 func (s *Server) PIDFile() string {
@@ -232,6 +308,9 @@ func (s *Server) Reload(ctx context.Context) error {
 	if s.ctrlLog != nil {
 		s.ctrlLog.Reopen()
 	}
+	for _, l := range s.logs {
+		l.Reopen()
+	}
 	s.audit.Reopen()
 	if err != nil {
 		s.log.Error("reload failed", "err", err)
@@ -276,11 +355,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		if err := os.WriteFile(s.path(shutdownFile), []byte(line), 0o600); err != nil {
 			s.log.Debug("no shutdown file", "err", err)
 		}
-		if s.ctrl != nil {
-			if err := s.ctrl.Shutdown(ctx); err != nil {
-				s.log.Warn("control sessions were cut", "err", err)
-			}
-		}
+		s.drain(ctx)
 		errs := []error{s.release()}
 		if err := os.Remove(s.path(shutdownFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
@@ -292,21 +367,52 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return s.shutdownErr
 }
 
+// drain closes the listeners of all services, waits for their sessions, and then for
+// the deliveries under way: mail that a session has just taken is perhaps delivered.
+func (s *Server) drain(ctx context.Context) {
+	var ending sync.WaitGroup
+	end := func(what string, shutdown func(context.Context) error) {
+		ending.Go(func() {
+			if err := shutdown(ctx); err != nil {
+				s.log.Warn("sessions were cut", "service", what, "err", err)
+			}
+		})
+	}
+	if s.ctrl != nil {
+		end("ctrl", s.ctrl.Shutdown)
+	}
+	if s.mail != nil {
+		end("smtp", s.mail.smtp.Shutdown)
+		end("pop3", s.mail.pop3.Shutdown)
+		end("finger", s.mail.finger.Shutdown)
+	}
+	ending.Wait()
+	if s.mail != nil {
+		if err := s.mail.stopDelivery(ctx); err != nil {
+			s.log.Error("queue could not be closed", "err", err)
+		}
+	}
+}
+
 // release gives back everything that Start took.
 func (s *Server) release() error {
 	if s.stop == nil {
 		return nil // never started
 	}
 	s.stop()
-	for _, l := range append(s.ctrlListeners, s.ctrlsListeners...) {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.log.Debug("close a listener", "err", err)
-		}
+	if err := s.listeners.close(); err != nil {
+		s.log.Debug("close listeners", "err", err)
 	}
 	s.running.Wait()
 	var errs []error
+	if s.mail != nil {
+		errs = append(errs, s.mail.close())
+	}
 	if s.ctrlLog != nil {
 		errs = append(errs, s.ctrlLog.Close())
+	}
+	for _, l := range s.logs {
+		errs = append(errs, l.Close())
 	}
 	if s.audit != nil {
 		errs = append(errs, s.audit.Close())

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,11 @@ const (
 type Server struct {
 	Addr    string // of the control port
 	TLSAddr string // of the control port inside TLS
+	SMTP    string // of SMTP
+	SMTPS   string // of SMTP inside TLS
+	POP3    string // of POP3
+	POP3S   string // of POP3 inside TLS
+	Finger  string // of finger
 	Dir     string // the MailRoot
 
 	Server *server.Server // nil while stopped
@@ -125,7 +131,17 @@ func (s *Server) start(t testing.TB) {
 		Root:             s.Dir,
 		Ctrl:             server.Endpoint{Addrs: []string{"127.0.0.1:0"}},
 		Ctrls:            server.Endpoint{Addrs: []string{"127.0.0.1:0"}},
+		SMTP:             server.Endpoint{Addrs: []string{"127.0.0.1:0"}},
+		SMTPS:            server.Endpoint{Addrs: []string{"127.0.0.1:0"}},
+		POP3:             server.Endpoint{Addrs: []string{"127.0.0.1:0"}},
+		POP3S:            server.Endpoint{Addrs: []string{"127.0.0.1:0"}},
+		Finger:           server.Endpoint{Addrs: []string{"127.0.0.1:0"}},
 		CtrlLog:          true,
+		SMTPLog:          true,
+		POP3Log:          true,
+		FingerLog:        true,
+		QueueLog:         true,
+		POP3Delay:        time.Millisecond,
 		CtrlFailureDelay: time.Millisecond,
 		Version:          "test",
 		Log:              obs.NewLog(s.log, true),
@@ -141,13 +157,19 @@ func (s *Server) start(t testing.TB) {
 	if err != nil {
 		t.Fatalf("servertest: start: %v", err)
 	}
-	s.Server, s.Addr, s.TLSAddr = srv, "", ""
-	if all := srv.CtrlAddrs(); len(all) > 0 {
-		s.Addr = all[0].String()
+	s.Server = srv
+	s.Addr, s.TLSAddr = first(srv.CtrlAddrs()), first(srv.CtrlsAddrs())
+	s.SMTP, s.SMTPS = first(srv.SMTPAddrs()), first(srv.SMTPSAddrs())
+	s.POP3, s.POP3S = first(srv.POP3Addrs()), first(srv.POP3SAddrs())
+	s.Finger = first(srv.FingerAddrs())
+}
+
+// first is the first of some addresses, empty where there is none.
+func first(all []netip.AddrPort) string {
+	if len(all) == 0 {
+		return ""
 	}
-	if all := srv.CtrlsAddrs(); len(all) > 0 {
-		s.TLSAddr = all[0].String()
-	}
+	return all[0].String()
 }
 
 // Stop stops the server and waits until everything of it has ended.
