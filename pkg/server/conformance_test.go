@@ -15,6 +15,11 @@ import (
 // The exchanges that were recorded from XMail 1.27, with our departures.
 func TestConformance(t *testing.T) { replayAll(t, "../../testdata/conformance/control/*.txt") }
 
+// Sessions of mail and finger that were recorded from it.
+func TestConformanceOfServices(t *testing.T) {
+	replayAll(t, "../../testdata/conformance/services/*.txt")
+}
+
 // Exchanges of our own: bad input, refusals, what changes on disk.
 func TestExchanges(t *testing.T) { replayAll(t, "../../testdata/exchanges/*.txt") }
 
@@ -45,6 +50,10 @@ type replayed struct {
 
 func (r *replayed) Addr() string { return r.Server.Addr }
 func (r *replayed) Dir() string  { return r.Server.Dir }
+
+func (r *replayed) ServiceAddr(name string) string {
+	return map[string]string{"smtp": r.Server.SMTP, "pop3": r.Server.POP3, "finger": r.Server.Finger}[name]
+}
 
 func (r *replayed) Fresh(files []replay.NewFile) error {
 	if r.Server != nil {

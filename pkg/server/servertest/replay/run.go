@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// ErrNoService is the error of a recording that needs a service which has not
-// been built yet.
-var ErrNoService = errors.New("service not built yet")
+// ErrNoService is the error of a recording that needs a service which the target
+// does not have.
+var ErrNoService = errors.New("the target has no such service")
 
 // A Target is the server that recordings are played to.
 type Target interface {
@@ -26,7 +26,11 @@ type Target interface {
 	Restart(files []NewFile) error
 
 	Addr() string // of the control port
-	Dir() string  // the MailRoot
+
+	// ServiceAddr is where "smtp", "pop3" or "finger" listens; empty: nowhere.
+	ServiceAddr(name string) string
+
+	Dir() string // the MailRoot
 }
 
 // A Reporter takes what did not come as recorded; *testing.T is one.
@@ -55,6 +59,7 @@ type runner struct {
 	target Target
 	report Reporter
 
+	service *service // nil: lines go to the control port
 	client  *client
 	login   *Conn  // still to be sent, after the go-ahead for TLS
 	command string // the latest, in lower case
@@ -62,10 +67,19 @@ type runner struct {
 }
 
 func (r *runner) hangUp() {
+	r.leave()
 	if r.client != nil {
 		r.client.close()
 	}
 	r.client, r.login, r.upload, r.command = nil, nil, nil, ""
+}
+
+// leave ends the session at a service.
+func (r *runner) leave() {
+	if r.service != nil {
+		r.service.close()
+	}
+	r.service = nil
 }
 
 func (r *runner) errorf(line int, format string, args ...any) {
@@ -86,8 +100,17 @@ func (r *runner) step(s Step) error {
 		r.hangUp()
 		return r.connect(s.Conn)
 	case Send:
-		return r.send(s)
+		switch {
+		case r.service == nil:
+			return r.send(s)
+		case r.service.name == "finger":
+			return r.finger(s)
+		}
+		return r.service.send(s)
 	case Reply:
+		if r.service != nil {
+			return r.serviceReply(s)
+		}
 		return r.reply(s)
 	case Cat:
 		r.cat(s)
@@ -98,8 +121,16 @@ func (r *runner) step(s Step) error {
 			r.errorf(s.Line, "%s is there, want nothing", s.Text)
 		}
 	case Ctrl:
+		r.leave()
+	case Service:
+		r.leave()
+		var err error
+		r.service, err = dialService(r.ctx, s.Text, r.target.ServiceAddr(s.Text))
+		return err
+	case Wait:
+		return r.wait(s)
 	default:
-		return fmt.Errorf("%s: %w", s.Text, ErrNoService)
+		return fmt.Errorf("step %d is unknown", s.Op)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type fake struct {
 	t        *testing.T
 	dir      string
 	l        net.Listener
+	services map[string]string
 	starts   []string
 	uploaded []string
 }
@@ -45,6 +46,8 @@ func newFake(t *testing.T) *fake {
 
 func (f *fake) Addr() string { return f.l.Addr().String() }
 func (f *fake) Dir() string  { return f.dir }
+
+func (f *fake) ServiceAddr(name string) string { return f.services[name] }
 
 func (f *fake) Fresh(files []NewFile) error   { return f.start("fresh", files) }
 func (f *fake) Restart(files []NewFile) error { return f.start("restart", files) }
