@@ -83,6 +83,7 @@ func (s *Store) deliver(ctx context.Context, u mailroot.User, m Message) error {
 		return err
 	}
 	s.rooms.add(b.dir, size)
+	s.lists.changed(b.fresh())
 	if !b.maildir {
 		s.touched(b)
 	}

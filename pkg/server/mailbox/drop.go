@@ -22,6 +22,7 @@ type Drop struct {
 	lock    string // file that tells others of the session; "" where there is none
 	entries []entry
 	bytes   int64
+	closed  bool
 }
 
 // A MessageInfo describes a message of a [Drop].
@@ -247,6 +248,7 @@ func (d *Drop) Delete(indexes ...int) error {
 		}
 	}
 	for dir := range dirs {
+		d.store.lists.changed(dir)
 		if err := d.store.syncs.Sync(dir); err != nil {
 			return fmt.Errorf("the removal of %d messages may not last: %w", len(indexes)-left, err)
 		}
@@ -280,13 +282,16 @@ func (d *Drop) remove(i int) (string, error) {
 	return "", nil
 }
 
-// Close lets other sessions have the mailbox.
+// Close lets other sessions have the mailbox. A second call does nothing.
 func (d *Drop) Close() {
+	if d.closed {
+		return
+	}
+	d.closed = true
 	if d.lock != "" {
 		if err := d.store.fs.Remove(d.lock); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			d.store.log.Warn("the lock file of a mailbox cannot be removed", "file", d.lock, "err", err)
 		}
-		d.lock = ""
 	}
 	d.store.release(d.box.dir)
 }

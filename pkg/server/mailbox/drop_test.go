@@ -173,8 +173,13 @@ func TestASecondSessionIsRefused(t *testing.T) {
 	if _, err := os.Stat(lock); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("lock file after the session: %v, want none", err)
 	}
-	if d := openDrop(t, s, ann(t, root)); d.Len() != 1 {
-		t.Errorf("%d messages, want the one that came during the session before", d.Len())
+	next := openDrop(t, s, ann(t, root))
+	if next.Len() != 1 {
+		t.Errorf("%d messages, want the one that came during the session before", next.Len())
+	}
+	d.Close()
+	if _, err := s.Open(t.Context(), ann(t, root), ""); !errors.Is(err, ErrLocked) {
+		t.Errorf("after a session was closed twice the next one is not alone: %v, want ErrLocked", err)
 	}
 }
 
@@ -298,8 +303,36 @@ func TestAListIsKeptUntilTheFolderChanges(t *testing.T) {
 	s.lists.max = 5
 	write(t, filepath.Join(fresh, "11"), "x")
 	look(11, 2, 1) // both had to go
-	if s.lists.known(fresh) != nil || s.lists.total > 5 || s.lists.total < 0 {
+	if f, _ := s.lists.known(fresh); f != nil || s.lists.total > 5 || s.lists.total < 0 {
 		t.Errorf("%d entries are remembered, want 5 at most", s.lists.total)
+	}
+}
+
+// TestOwnChangesAreSeenWhateverTheTimesTell uses a clock by which every folder has
+// rested for long.
+func TestOwnChangesAreSeenWhateverTheTimesTell(t *testing.T) {
+	root := newRoot(t, false)
+	s := New(root, Options{Clock: func() time.Time { return time.Now().Add(time.Hour) }})
+	folder := filepath.Join(annDir(root), "Maildir", "new")
+	for i := range 3 {
+		if err := s.Deliver(t.Context(), ann(t, root), message(fmt.Sprint("m", i), "x")); err != nil {
+			t.Fatal(err)
+		}
+		at(t, folder, 1000) // as if nothing had changed
+		d := openDrop(t, s, ann(t, root))
+		if d.Len() != i+1 {
+			t.Errorf("%d messages after delivery %d", d.Len(), i+1)
+		}
+		d.Close()
+	}
+	d := openDrop(t, s, ann(t, root))
+	if err := d.Delete(0, 1); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	at(t, folder, 1000)
+	if d := openDrop(t, s, ann(t, root)); d.Len() != 1 {
+		t.Errorf("%d messages after the removal, want 1", d.Len())
 	}
 }
 

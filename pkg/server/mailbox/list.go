@@ -56,6 +56,7 @@ type listed struct {
 	read     time.Time
 	sized    time.Time // when the sizes were read
 	entries  []entry   // in order; never changed
+	stale    bool      // the folder has changed
 	place    *list.Element
 }
 
@@ -73,12 +74,12 @@ func (l *lists) list(ctx context.Context, dir string) ([]entry, error) {
 		return nil, missing(err)
 	}
 	now := l.now()
-	old := l.known(dir)
+	old, stale := l.known(dir)
 	if old != nil && now.Sub(old.sized) >= keepTime {
 		old = nil
 	}
 	// A change right after the folder was read may have left it with the same time.
-	if old != nil && old.modified.Equal(info.ModTime()) && old.read.Sub(old.modified) >= restTime {
+	if old != nil && !stale && old.modified.Equal(info.ModTime()) && old.read.Sub(old.modified) >= restTime {
 		return old.entries, nil
 	}
 	next := &listed{dir: dir, modified: info.ModTime(), read: now, sized: now}
@@ -149,14 +150,15 @@ func single(entries []entry) []entry {
 	})
 }
 
-func (l *lists) known(dir string) *listed {
+func (l *lists) known(dir string) (f *listed, stale bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := l.folders[dir]
-	if f != nil {
-		l.recent.MoveToFront(f.place)
+	f = l.folders[dir]
+	if f == nil {
+		return nil, false
 	}
-	return f
+	l.recent.MoveToFront(f.place)
+	return f, f.stale
 }
 
 func (l *lists) remember(f *listed) {
@@ -168,6 +170,15 @@ func (l *lists) remember(f *listed) {
 	l.total += 1 + len(f.entries)
 	for l.total > l.max {
 		l.drop(l.recent.Back().Value.(*listed))
+	}
+}
+
+// changed says that this process has changed a folder, whatever its time tells.
+func (l *lists) changed(dir string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f := l.folders[dir]; f != nil {
+		f.stale = true
 	}
 }
 

@@ -1,3 +1,6 @@
+// Package mailbox keeps the mail of accounts: folders of files, one a message, either
+// as Maildir or as a plain "mailbox" folder (docs/reference/delivery.md 7,
+// docs/reference/services.md 2.9).
 package mailbox
 
 import (

@@ -1,5 +1,3 @@
-// Package mailbox knows what is in the mailboxes of accounts, which are folders
-// of files, one a message.
 package mailbox
 
 import (
