@@ -96,7 +96,7 @@ the environment variables MAIL_ROOT, MAIL_CMD_LINE and XMAIL_PID_DIR.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(p.serveCommand(), p.quickstartCommand(), p.initCommand(), p.checkCommand(), p.cryptCommand(), p.mkusersCommand(), p.manCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.quickstartCommand(), p.initCommand(), p.checkCommand(), p.passwordsCommand(), p.cryptCommand(), p.mkusersCommand(), p.manCommand(), p.versionCommand())
 	return root
 }
 

@@ -35,9 +35,10 @@ type NewRoot struct {
 var ErrNotEmpty = errors.New("is not empty; only a new folder can become a MailRoot")
 
 // Create makes a complete MailRoot at dir: every folder and table, with
-// CompatLevel 1. Folders get mode 0700, files 0600. dir must be absent or an
-// empty folder ([ErrNotEmpty] otherwise); what is there is never touched. When
-// Create fails or the machine stops half-way, there is no MailRoot at dir.
+// CompatLevel 1, and the password of the account hashed accordingly. Folders get
+// mode 0700, files 0600. dir must be absent or an empty folder ([ErrNotEmpty]
+// otherwise); what is there is never touched. When Create fails or the machine
+// stops half-way, there is no MailRoot at dir.
 func Create(dir string, spec NewRoot) error {
 	tree, err := newTree(spec)
 	if err != nil {
@@ -89,7 +90,12 @@ func newTree(spec NewRoot) (*tree, error) {
 	t.files["server.cert"], t.files["server.key"] = spec.Cert, spec.Key
 
 	t.row("ctrlaccounts.tab", spec.Admin, auth.Scramble(spec.AdminPassword))
-	t.text("mailusers.tab", tabfile.Join(first, spec.Account, auth.Scramble(spec.AccountPassword))+
+	scheme, _ := LookupServerVar(VarPasswordScheme)
+	stored, err := auth.Hash(scheme.Default[1], spec.AccountPassword)
+	if err != nil {
+		return nil, fmt.Errorf("password of the account: %w", err)
+	}
+	t.text("mailusers.tab", tabfile.Join(first, spec.Account, stored)+
 		"\t1\t"+tabfile.Join(spec.Account, "U")+"\n")
 	for _, d := range spec.Domains {
 		t.row("domains.tab", d)
