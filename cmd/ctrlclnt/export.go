@@ -62,7 +62,7 @@ type exporter struct {
 
 func (p *program) runExport(o *options) int {
 	k, err := findKind(o.words[1])
-	if err == nil && o.bulk.domain != "" && (k.name == "relays" || k.name == "spammers") {
+	if err == nil && o.bulk.domain != "" && (k.name == "relays" || k.name == "spammers" || k.name == "ipmaps") {
 		err = usagef("%s are of no domain", k.name)
 	}
 	if err != nil {
@@ -169,6 +169,14 @@ func (e *exporter) write(ctx context.Context) error {
 		return list("relaylist", "address", "mask")
 	case "spammers":
 		return list("spammerlist", "address", "mask", "params")
+	case "ipmaps":
+		e.header([]string{"service", "address", "mask", "permission", "precedence", "expires"})
+		for _, services := range []string{"*", "pop3:*"} { // those of accounts have to be asked for
+			if err := e.list(ctx, []string{"ipmaplist", services}, e.putMap); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return fmt.Errorf("%s cannot be exported", e.kind.name)
 }
@@ -230,6 +238,14 @@ func (e *exporter) put(fields []string) error {
 		}
 	}
 	return outputError(e.w.Write(fields))
+}
+
+// putMap writes a row of an address map. When it expires is a number in the file.
+func (e *exporter) putMap(fields []string) error {
+	if len(fields) >= e.width {
+		fields[5] = strings.TrimPrefix(fields[5], "expires=")
+	}
+	return e.put(fields)
 }
 
 // list runs a command and hands on the rows of its list.

@@ -95,6 +95,15 @@ func kinds() []kind {
 			object:  []string{"address", "mask"},
 			plan:    simple("spammeradd", "address", "mask", "params"),
 		},
+		{
+			name: "ipmaps",
+			columns: []csvColumn{
+				{name: "service"}, {name: "address"}, {name: "mask", optional: true},
+				{name: "permission"}, {name: "precedence"}, {name: "expires", optional: true},
+			},
+			object: []string{"service", "address", "mask"},
+			plan:   planMap,
+		},
 	}
 }
 
@@ -216,6 +225,19 @@ func (r *row) password() string {
 		return r.generated
 	}
 	return r.values["password"]
+}
+
+// planMap adds a row to an address map. When it expires is a number here, with the
+// word before it on the wire.
+func planMap(r *row) ([][]string, error) {
+	add := []string{"ipmapadd"}
+	for _, c := range []string{"service", "address", "mask", "permission", "precedence"} {
+		add = append(add, r.values[c])
+	}
+	if at := r.values["expires"]; at != "" {
+		add = append(add, "expires="+strings.TrimPrefix(at, "expires="))
+	}
+	return [][]string{add}, nil
 }
 
 // planLink adds a POP3 link, and switches it off where it is off.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/xmaild/xmaild/pkg/server"
 	"github.com/xmaild/xmaild/pkg/server/servertest"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 func TestBansThatHaveExpiredAreSwept(t *testing.T) {
@@ -28,14 +29,31 @@ func TestBansThatHaveExpiredAreSwept(t *testing.T) {
 			t.Fatalf("spammeradd %q: %v", args, err)
 		}
 	}
+	if _, err := c.Do(t.Context(), "ipmapadd", "smtp", "192.0.2.1", "DENY", "5", "expires=1900000050"); err != nil {
+		t.Fatal(err)
+	}
+	account := strings.TrimSpace(strings.Split(s.Read(t, "mailusers.tab"), "\n")[0])
+	fields := tabfile.Split(account)
+	if _, err := c.Do(t.Context(), "ipmapadd", "pop3:"+fields[1]+"@"+fields[0], "192.0.2.1", "DENY", "5", "expires=1900000050"); err != nil {
+		t.Fatal(err)
+	}
 	now.Add(100)
 	// The table is small, so that the file shows each change at once.
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	want := "\"192.0.2.3\"\t\"expires=1900000200\"\n\"192.0.2.4\"\n"
-	for s.Read(t, "spammers.tab") != want {
+	maps := []string{"smtp.ipmap.tab", "domains/" + fields[0] + "/" + fields[4] + "/pop3.ipmap.tab"}
+	swept := func() bool {
+		for _, name := range maps {
+			if strings.Contains(s.Read(t, name), "192.0.2.1") {
+				return false
+			}
+		}
+		return s.Read(t, "spammers.tab") == want
+	}
+	for !swept() {
 		if ctx.Err() != nil {
-			t.Fatalf("spammers.tab holds\n%s\nwant\n%s", s.Read(t, "spammers.tab"), want)
+			t.Fatalf("spammers.tab holds\n%s\nwant\n%s\nand the maps hold\n%s%s", s.Read(t, "spammers.tab"), want, s.Read(t, maps[0]), s.Read(t, maps[1]))
 		}
 		if _, err := c.Do(ctx, "noop"); err != nil {
 			t.Fatal(err)

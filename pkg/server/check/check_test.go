@@ -68,6 +68,12 @@ func TestFindings(t *testing.T) {
 			"ctrl.ipmap.tab:1: 3 fields where 4 are needed",
 			`ctrl.ipmap.tab:2: permission "PERMIT" is neither ALLOW nor DENY; it denies`,
 		}},
+		{"pop3.ipmap.tab", "\"10.0.0.0/8\"|\"\"|\"DENY\"|1|\"expires=4000000000\"\n\"10.0.0.0/9\"|\"\"|\"DENY\"|1|\"expires=soon\"\n", []string{
+			`pop3.ipmap.tab:2: expires="soon" is no time in seconds since 1970; the row stands for good`,
+		}},
+		{"spammers.tab", "\"10.0.0.0/8\"|\"code=0,expires=4000000000\"\n\"10.0.0.0\"|\"255.0.0.0\"|\"code=0,expires=soon\"\n", []string{
+			`spammers.tab:2: expires="soon" is no time in seconds since 1970; the row stands for good`,
+		}},
 		{"smtp.ipprot.tab", "\"10.0.0.0/8\"|\"WhiteList=1\"\n", []string{"smtp.ipprot.tab: is not read; the name of the table is smtp.ipprop.tab"}},
 		{"mailuser.tab", "", []string{"mailuser.tab: is not read; the name of the table is mailusers.tab"}},
 		{"SPAMMERS.TAB", "", []string{"SPAMMERS.TAB: is not read; the name of the table is spammers.tab"}},

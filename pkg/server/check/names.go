@@ -46,6 +46,13 @@ func warnings(name string, fields []string) []string {
 		if err != nil {
 			return []string{err.Error()}
 		}
+		var params string
+		if name == mailroot.SpammersTab {
+			params = strings.Join(fields[min(len(fields), 1):], ",")
+		}
+		if _, err := access.Expiry(params); err != nil {
+			return append(slices.Clip(r.Warnings()), err.Error()+"; the row stands for good")
+		}
 		return r.Warnings()
 	}
 	return nil
