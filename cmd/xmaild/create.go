@@ -109,6 +109,8 @@ that is there is never touched.`,
 		}
 		p.show(dir, m)
 		p.printf("Start the server with: %s serve --root %s\n", p.self("xmaild"), quote(dir))
+		p.printf("SMTP (25, 465) and POP3 (110, 995) are then open on all addresses, the control port (6017, 6018) on the loopback.\n" +
+			"Ports below 1024 need root, which is given up thereafter, or others: --smtp-port 2525 --smtps-port 2465 --pop3-port 2110 --pop3s-port 2995\n")
 		return nil
 	})
 }

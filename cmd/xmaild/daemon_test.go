@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -170,8 +171,28 @@ func (d *daemon) kill() error {
 	return err
 }
 
+// mailServices are the services of mail by their letters and long options.
+var mailServices = map[string]string{"-S": "--smtp-", "-X": "--smtps-", "-P": "--pop3-", "-B": "--pop3s-", "-F": "--finger-"}
+
+// withoutMail switches off the services of mail that arguments do not speak of, so
+// that tests neither need root nor get in each other's way.
+func withoutMail(args []string) []string {
+	if len(args) == 0 || args[0] != "serve" && args[0] != "quickstart" && !strings.HasPrefix(args[0], "-") {
+		return args
+	}
+	for letter, long := range mailServices {
+		if !slices.ContainsFunc(args, func(arg string) bool {
+			return len(arg) == 3 && strings.HasPrefix(arg, letter) || strings.HasPrefix(arg, long)
+		}) {
+			args = append(slices.Clip(args), letter+"-")
+		}
+	}
+	return args
+}
+
 // xmaild is the built program with arguments.
 func xmaild(dir string, args ...string) *exec.Cmd {
+	args = withoutMail(args)
 	cmd := exec.Command(filepath.Join(bin, "xmaild"), args...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

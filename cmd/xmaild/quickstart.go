@@ -22,8 +22,9 @@ func (p *program) quickstartCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "quickstart [options]",
 		Short: "Serve on the loopback from ./MailRoot, which is made where it is absent",
-		Long: `Serves from ./MailRoot (or --root DIR) on unprivileged ports of the loopback, and
-prints a line to try the server with. Where there is no MailRoot a fresh one is
+		Long: `Serves from ./MailRoot (or --root DIR) on unprivileged ports of the loopback (SMTP 2525,
+inside TLS 2465, POP3 2110, inside TLS 2995, control 6017 and 6018, or free ones where
+these are taken), and prints lines to try the server with. Where there is no MailRoot a fresh one is
 made first, and its passwords are printed, once.`,
 	}
 	return p.subcommand(c, n.addFlags, func(ctx context.Context, parser *cmdline.Parser) error {
@@ -64,24 +65,31 @@ made first, and its passwords are printed, once.`,
 	})
 }
 
-// loopback binds the loopback alone, and free ports where the usual ones are
-// taken, unless options say otherwise.
+// quickPorts are where the services listen that have usual ports which only root
+// may bind.
+var quickPorts = map[int]int{
+	server.DefaultSMTPPort: 2525, server.DefaultSMTPSPort: 2465, server.DefaultPOP3Port: 2110, server.DefaultPOP3SPort: 2995,
+}
+
+// loopback binds the loopback alone, ports that anybody may bind, and free ones
+// where those are taken, unless options say otherwise. Finger is for those who ask
+// for it.
 func loopback(parser *cmdline.Parser) {
-	for _, e := range []struct {
-		endpoint *server.Endpoint
-		chosen   bool
-	}{
-		{&parser.Config.Ctrl, parser.CtrlChosen()},
-		{&parser.Config.Ctrls, parser.CtrlsChosen()},
-	} {
-		if e.endpoint.Off || len(e.endpoint.Addrs) > 0 {
+	c := &parser.Config
+	c.Finger.Off = c.Finger.Off || !c.FingerAsked
+	for _, e := range []*server.Endpoint{&c.Ctrl, &c.Ctrls, &c.SMTP, &c.SMTPS, &c.POP3, &c.POP3S, &c.Finger} {
+		if e.Off || len(e.Addrs) > 0 {
 			continue
 		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(e.endpoint.Port))
-		if !e.chosen && taken(addr) {
+		port, chosen := e.Port, parser.Chosen(e)
+		if quick := quickPorts[port]; quick != 0 && !chosen {
+			port = quick
+		}
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if !chosen && taken(addr) {
 			addr = "127.0.0.1:0"
 		}
-		e.endpoint.Addrs = []string{addr}
+		e.Addrs = []string{addr}
 	}
 }
 
@@ -95,12 +103,7 @@ func taken(addr string) bool {
 
 // explain prints where the server listens, and lines to paste.
 func (p *program) explain(s *server.Server, dir string, m *made) {
-	if all := s.CtrlAddrs(); len(all) > 0 {
-		p.printf("Control port             %s\n", all[0])
-	}
-	if all := s.CtrlsAddrs(); len(all) > 0 {
-		p.printf("Control port inside TLS  %s\n", all[0])
-	}
+	p.listens(s)
 	if cert, err := os.ReadFile(filepath.Join(dir, "server.cert")); err == nil {
 		if print, err := selfcert.Fingerprint(cert); err == nil {
 			p.printf("Certificate (SHA-256)    %s\n", print)
@@ -114,11 +117,13 @@ func (p *program) explain(s *server.Server, dir string, m *made) {
 		}
 		p.printf("Try it in a second terminal%s:\n\n  %s\n\n", where, line)
 	}
+	p.mailLines(s, m)
 	p.printf(`To let one network in, with TLS: add a line to %s (columns are divided by tabs),
 
   "192.168.1.0"	"255.255.255.0"	"ALLOW"	2
 
-and start with the address of this machine in it:
+and start with the address of this machine in it (mail has the ports 25, 465, 110 and
+995 of all addresses then, which root may bind; it gives its rights up thereafter):
 
   %s serve --root %s --ctrl-address 127.0.0.1 --ctrls-address 192.168.1.5
 
@@ -126,6 +131,37 @@ Clients there connect with: ctrlclnt -L -s 192.168.1.5:6018 --fingerprint FINGER
 
 Ctrl-C stops the server.
 `, filepath.Join(dir, "ctrl.ipmap.tab"), p.self("xmaild"), quote(dir))
+}
+
+// listens prints where the services listen.
+func (p *program) listens(s *server.Server) {
+	for _, service := range []struct {
+		name string
+		at   []netip.AddrPort
+	}{
+		{"Control port", s.CtrlAddrs()}, {"Control port inside TLS", s.CtrlsAddrs()},
+		{"SMTP, submission", s.SMTPAddrs()}, {"SMTP inside TLS", s.SMTPSAddrs()},
+		{"POP3", s.POP3Addrs()}, {"POP3 inside TLS", s.POP3SAddrs()}, {"Finger", s.FingerAddrs()},
+	} {
+		for _, addr := range service.at {
+			p.printf("%-24s %s\n", service.name, addr)
+		}
+	}
+}
+
+// mailLines prints commands that send a message to the first account of a new
+// MailRoot, and read it.
+func (p *program) mailLines(s *server.Server, m *made) {
+	smtp, pop3 := s.SMTPAddrs(), s.POP3Addrs()
+	if m == nil || len(smtp) == 0 || len(pop3) == 0 {
+		return
+	}
+	p.printf(`Send a message to the first account, and read it (curl asks for the password):
+
+  printf 'Subject: hello\n\nIt works.\n' | curl --crlf -T - --mail-from %s --mail-rcpt %s smtp://%s
+  curl -u %s pop3://%s/1
+
+`, quote(m.account), quote(m.account), smtp[0], quote(m.account), pop3[0])
 }
 
 // clientLine is the command that lists the domains of the server.

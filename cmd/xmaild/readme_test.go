@@ -141,7 +141,8 @@ func TestQuickstartByGoRun(t *testing.T) {
 		}
 	}
 	root := filepath.Join(t.TempDir(), "MailRoot")
-	cmd := exec.Command("go", "run", "./cmd/xmaild", "quickstart", "--root", root, "--ctrl-port", "0", "--ctrls-port", "0")
+	cmd := exec.Command("go", "run", "./cmd/xmaild", "quickstart", "--root", root, "--ctrl-port", "0", "--ctrls-port", "0",
+		"--smtp-port", "0", "--smtps-port", "0", "--pop3-port", "0", "--pop3s-port", "0")
 	cmd.Dir = "../.."
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	d, err := startDaemon(cmd)

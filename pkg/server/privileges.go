@@ -47,7 +47,7 @@ func (s *Server) successor() (*account, error) {
 	case a.uid != 0:
 		return a, nil
 	}
-	s.log.Warn("risky: the server stays root, since the MailRoot is root's; give it to a user, or name one with --user")
+	s.log.Warn("the server stays root, since the MailRoot is root's; give it to a user, or name one with --user")
 	return nil, nil
 }
 
