@@ -168,13 +168,15 @@ func (x *pop) utf8(_ context.Context, args string) reply {
 	return ok("UTF-8 it is")
 }
 
-// quit removes what was deleted. Only then it is said to be.
+// quit removes what was deleted, and lets others have the mailbox. Only then it is
+// said: a client may come back at once.
 func (x *pop) quit(context.Context, string) reply {
 	r := ok(strings.TrimLeft(x.identity()+" closing session", " "))
 	if err := x.expunge(); err != nil {
 		x.log().Error("messages are not removed", "service", "pop3", "user", x.user.Name+"@"+x.user.Domain, "err", err)
 		r = bad("[SYS/TEMP] Some deleted messages are not removed")
 	}
+	x.closeDrop()
 	r.then = hangUp
 	return r
 }

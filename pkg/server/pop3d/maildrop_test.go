@@ -131,6 +131,13 @@ func TestFailedDeletionsAreToldOf(t *testing.T) {
 	}
 }
 
+func TestAClientMayComeBackAtOnce(t *testing.T) {
+	s := newSite(t)
+	for range 50 {
+		s.login().want("QUIT", "+OK")
+	}
+}
+
 func TestMessagesThatVanishAreRefused(t *testing.T) {
 	s := newSite(t)
 	three(s)

@@ -85,8 +85,10 @@ func newSiteFrom(t testing.TB, listen func(net.Listener) net.Listener, options .
 		t.Fatal(err)
 	}
 	s := &site{t: t, addr: dir, log: &tabLog{}, text: &syncBuffer{}}
-	list := fmt.Sprintf("\"example.test\"\t\"news\"\t\"%s\"\t2\t\"news\"\t\"M\"\n", auth.Scramble("pass word"))
-	add(t, filepath.Join(dir, "mailusers.tab"), list)
+	// Passwords that can be recovered, for APOP.
+	write(t, filepath.Join(dir, "mailusers.tab"), fmt.Sprintf(
+		"\"example.test\"\t\"ann\"\t\"%[1]s\"\t1\t\"ann\"\t\"U\"\n\"example.test\"\t\"news\"\t\"%[1]s\"\t2\t\"news\"\t\"M\"\n",
+		auth.Scramble("pass word")))
 	for _, o := range options {
 		o(s)
 	}
@@ -150,15 +152,6 @@ func write(t testing.TB, name, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func add(t testing.TB, name, text string) {
-	t.Helper()
-	old, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, name, string(old)+text)
 }
 
 func (s *site) ann() mailroot.User {

@@ -153,16 +153,20 @@ func parting(err error) (text string, ours bool) {
 
 // close ends the use of the mailbox, and gives buffers back.
 func (x *pop) close() {
-	if x.drop != nil {
-		x.drop.Close()
-	}
-	x.drop, x.gone = nil, nil
+	x.closeDrop()
 	x.releaseWriter()
 	if x.conn != x.c {
 		// Close of TLS says goodbye in TLS; whether the client still hears it or not.
 		_ = x.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 		_ = x.conn.Close()
 	}
+}
+
+func (x *pop) closeDrop() {
+	if x.drop != nil {
+		x.drop.Close()
+	}
+	x.drop, x.gone = nil, nil
 }
 
 func (x *pop) greeting() string {
