@@ -27,7 +27,7 @@ var accountTable = []entry{
 	// Logins to SMTP without an account.
 	{"smtpauthadd", "user password perms", "changes ours", "",
 		codes{ctrl.CodeOpenFile, ctrl.CodeInvalid, ctrl.CodeExists},
-		"Lets somebody without an account log in to SMTP. The permissions are letters of M (may send), R (may relay), V (VRFY), T (ETRN), Z (messages of any size) and S (without TLS where it is wanted), or none. The table has the password in clear, as XMail reads it."},
+		"Lets somebody without an account log in to SMTP. The permissions are letters of M (may send), R (may relay), V (VRFY), T (ETRN), Z (messages of any size) and S (without TLS where it is wanted), or none. The table has the password in clear, as XMail reads it, or a hash, as PasswordScheme says."},
 	{"smtpauthdel", "user", "changes ours", "",
 		codes{ctrl.CodeOpenFile, ctrl.CodeNoRecord},
 		"Removes a login to SMTP."},
@@ -35,7 +35,7 @@ var accountTable = []entry{
 		codes{ctrl.CodeOpenFile, ctrl.CodeNoRecord, ctrl.CodeInvalid},
 		"Gives a login to SMTP a new password."},
 	{"smtpauthlist", "[user-pattern]", "list ours", "user password perms", nil,
-		"Lists the logins to SMTP that have no account. The password is in clear, or empty where the server does not show passwords."},
+		"Lists the logins to SMTP that have no account. The password is in clear, or empty where the server does not show passwords or has a hash."},
 
 	// Administrators.
 	{"ctrluseradd", "name password", "changes ours", "",
