@@ -9,6 +9,7 @@
 //	<~ TEXT     a row of a list, in which * stands for anything
 //	<*          any rows, from here to the end of a list
 //	= none PATH nothing is there
+//	! back      back to the session that ! ctrl left, which is still open
 //	- PATH      a file or tree removed while the server is stopped, as + writes one
 package replay
 
@@ -78,6 +79,7 @@ const (
 	None
 	Service // a session at another service
 	Ctrl    // back to the control connection
+	Back    // back to the session that Ctrl left
 	Wait
 )
 
@@ -249,6 +251,8 @@ func (p *parser) control(n int, text string) error {
 		p.add(Step{Op: Service, Line: n, Text: words[0]})
 	case "ctrl":
 		p.add(Step{Op: Ctrl, Line: n})
+	case "back":
+		p.add(Step{Op: Back, Line: n})
 	case "wait":
 		if len(words) != 3 {
 			return errors.New("wait needs a path and a number")

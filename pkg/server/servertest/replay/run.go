@@ -60,6 +60,7 @@ type runner struct {
 	report Reporter
 
 	service *service // nil: lines go to the control port
+	left    *service // by Ctrl
 	client  *client
 	login   *Conn  // still to be sent, after the go-ahead for TLS
 	command string // the latest, in lower case
@@ -68,6 +69,11 @@ type runner struct {
 
 func (r *runner) hangUp() {
 	r.leave()
+	r.disconnect()
+}
+
+// disconnect ends the control connection.
+func (r *runner) disconnect() {
 	if r.client != nil {
 		r.client.close()
 	}
@@ -76,10 +82,12 @@ func (r *runner) hangUp() {
 
 // leave ends the session at a service.
 func (r *runner) leave() {
-	if r.service != nil {
-		r.service.close()
+	for _, s := range []*service{r.service, r.left} {
+		if s != nil {
+			s.close()
+		}
 	}
-	r.service = nil
+	r.service, r.left = nil, nil
 }
 
 func (r *runner) errorf(line int, format string, args ...any) {
@@ -121,7 +129,14 @@ func (r *runner) step(s Step) error {
 			r.errorf(s.Line, "%s is there, want nothing", s.Text)
 		}
 	case Ctrl:
-		r.leave()
+		if r.service != nil {
+			r.service, r.left = nil, r.service
+		}
+	case Back:
+		if r.left == nil {
+			return errors.New("no session was left")
+		}
+		r.service, r.left = r.left, nil
 	case Service:
 		r.leave()
 		var err error
@@ -159,7 +174,7 @@ func (r *runner) send(s Step) error {
 		return errors.New("rows without a status before them")
 	}
 	if r.client == nil || r.client.closed {
-		r.hangUp()
+		r.disconnect()
 		if err := r.connect(Conn{User: DefaultUser, Pass: DefaultPass}); err != nil {
 			return err
 		}
