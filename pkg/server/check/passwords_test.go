@@ -45,3 +45,16 @@ func TestPasswordsAreToldByTheirScheme(t *testing.T) {
 		t.Errorf("old are %q, want %q", old, want)
 	}
 }
+
+func TestPasswordSchemeThatIsNoneIsReported(t *testing.T) {
+	for value, want := range map[string]int{"bcrypt": 0, "argon2id": 0, "reversible": 0, "md5": 1, "": 1} {
+		for _, name := range []string{"userdef.tab", "domains/foo.test/userdef.tab"} {
+			if got := warnings(name, []string{"PasswordScheme", value}); len(got) != want {
+				t.Errorf("%s with %q gives %q, want %d warnings", name, value, got, want)
+			}
+		}
+		if got := warnings("domains/foo.test/ann/user.tab", []string{"PasswordScheme", value}); len(got) != 0 {
+			t.Errorf("user.tab with %q gives %q", value, got)
+		}
+	}
+}
