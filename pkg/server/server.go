@@ -116,7 +116,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if next != nil {
 		// What takes the rights of root comes first: the tables are opened by whom the
 		// process will be, so that what it writes is its own. Nobody is served before.
-		if err := s.asRoot(ctx); err != nil {
+		if err := s.asRoot(ctx, next); err != nil {
 			return err
 		}
 		if err := s.become(next); err != nil {
@@ -161,14 +161,17 @@ func (s *Server) Start(ctx context.Context) (err error) {
 }
 
 // asRoot does what the rights of root are for.
-func (s *Server) asRoot(ctx context.Context) error {
+func (s *Server) asRoot(ctx context.Context, next *account) error {
 	if err := s.bind(ctx, s.levelBefore()); err != nil {
 		return err
 	}
 	if err := s.certs.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("no TLS until this is right", "err", err)
 	}
-	return s.writePID()
+	if err := s.writePID(); err != nil || s.pid == nil {
+		return err
+	}
+	return s.pid.Give(next.uid, next.gid)
 }
 
 func (s *Server) writePID() (err error) {

@@ -45,14 +45,22 @@ func Write(name, root string) (f *File, note string, err error) {
 // Path is where the process id stands.
 func (f *File) Path() string { return f.path }
 
-// Remove removes the file, unless another process has written its own there.
+// Remove removes the file, unless another process has written its own there. Where
+// this process may not write to its folder any more, the file stays; it names no
+// process that lives.
 func (f *File) Remove() error {
 	content, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && string(content) != f.pid {
 		return nil
 	}
-	return os.Remove(f.path)
+	if err = os.Remove(f.path); errors.Is(err, fs.ErrPermission) && os.Truncate(f.path, 0) == nil {
+		return nil
+	}
+	return err
 }
+
+// Give gives the file to another user, whom the process is about to become.
+func (f *File) Give(uid, gid int) error { return os.Chown(f.path, uid, gid) }
 
 func sameFolder(a, b string) bool {
 	x, err := os.Stat(a)
