@@ -32,8 +32,8 @@ func (f *front) Write(p []byte) (int, error) {
 // answer takes a whole reply of go-smtp.
 func (f *front) answer(r reply) {
 	switch {
-	case f.quiet:
-		f.quiet = false
+	case f.quiet > 0:
+		f.quiet--
 		return
 	case f.mode == inAbort:
 		f.mode, f.said = inCommands, nil

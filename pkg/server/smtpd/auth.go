@@ -118,7 +118,7 @@ func (x *session) login(c login.Credentials) error {
 	case errors.Is(err, login.ErrBadLogin):
 		return x.refuseLogin(c.Mechanism)
 	}
-	x.log.Error("SMTP login could not be checked", "err", err)
+	x.log().Error("SMTP login could not be checked", "err", err)
 	return x.refuse(say(454, "4.7.0", "Temporary authentication failure"))
 }
 

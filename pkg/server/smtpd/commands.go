@@ -30,12 +30,45 @@ func (f *front) readCommand() error {
 		f.finish(&replyEnding)
 		return nil
 	}
-	if !f.x.wait() {
-		f.finish(&replyEnding)
-		return nil
+	if d := f.x.client.Delay; d > 0 && !f.x.known {
+		if err := f.hold(d); err != nil {
+			return err
+		}
 	}
 	f.command(line)
 	return nil
+}
+
+// hold lets a client wait that is to be slowed down. It goes on reading, so that it
+// finds out when the client leaves or the session is to end.
+func (f *front) hold(d time.Duration) error {
+	f.flush()
+	f.conn.Idle()
+	defer f.conn.Busy()
+	until := time.Now().Add(d)
+	for time.Now().Before(until) && len(f.in.buffered()) < maxCommand {
+		f.conn.SetReadDeadline(until)
+		err := f.in.fill()
+		if err != nil && !isTimeout(err) || f.conn.Ending() {
+			return err
+		}
+	}
+	if left := time.Until(until); left > 0 {
+		return f.pause(left) // more than that is not kept meanwhile
+	}
+	return nil
+}
+
+// pause waits without reading.
+func (f *front) pause(d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-f.x.ctx.Done():
+		return f.x.ctx.Err()
+	}
 }
 
 // readLine waits for a line.
@@ -124,6 +157,10 @@ func (f *front) dispatch(verb, args, line string) *reply {
 			return nil
 		}
 		f.x.helo, f.x.esmtp = args, verb == "EHLO"
+		if !f.engine {
+			r := f.x.word(verb, reply{})
+			return &r
+		}
 		return f.pass(verb, verb+" client")
 	case "RSET":
 		if busy {
@@ -131,7 +168,7 @@ func (f *front) dispatch(verb, args, line string) *reply {
 			f.send(replyOK)
 			return nil
 		}
-		if f.x.helo == "" {
+		if !f.engine {
 			return &replyOK
 		}
 		return f.pass(verb, verb)

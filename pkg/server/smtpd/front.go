@@ -6,9 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -38,14 +36,15 @@ type front struct {
 	left  uint32 // octets of the chunk
 	last  bool   // the chunk is the last one
 
-	quiet    bool // the greeting of go-smtp is still to come, and not for the client
+	quiet    int  // replies of go-smtp that are not for the client: its greeting, and to the EHLO of run
 	distrust bool // nothing more is believed of the client than that it wants to go
 	over     bool // nothing more is read or said
 	secure   bool // ended by STARTTLS: the handshake comes next
 	errors   int  // replies that count for SMTP-MaxErrors
 
-	once sync.Once
-	done chan struct{} // closed when go-smtp has closed the connection
+	engine bool          // go-smtp runs
+	closed bool          // by go-smtp
+	done   chan struct{} // closed when go-smtp has closed the connection
 }
 
 type mode byte
@@ -64,24 +63,57 @@ var (
 	errAborted = errors.New("smtpd: the message was given up")
 )
 
+// serve holds the conversation until it ends, or TLS is to begin, which it reports.
+// go-smtp, which takes some memory, is started by the first command that needs it:
+// many clients never send one.
+func (f *front) serve() (startTLS bool) {
+	f.mode, f.rest, f.wrote, f.in = inCommands, nil, nil, input{r: f.net}
+	for !f.over && f.rest == nil {
+		f.step()
+	}
+	if !f.over {
+		f.run()
+	}
+	f.flush()
+	return f.secure
+}
+
+// step does one command that go-smtp is not there for yet.
+func (f *front) step() {
+	defer f.recover()
+	if err := f.readCommand(); err != nil {
+		f.fail(err)
+	}
+}
+
+// recover ends the session after a panic.
+func (f *front) recover() {
+	if r := recover(); r != nil {
+		f.x.log().Error("panic in an SMTP session", "panic", r, "stack", string(debug.Stack()))
+		f.finish(&replyBroken)
+	}
+}
+
 // run runs go-smtp until the connection has ended, or TLS begins.
 func (f *front) run() {
-	f.once, f.done = sync.Once{}, make(chan struct{})
-	f.mode, f.quiet, f.rest, f.wrote = inCommands, true, nil, nil
-	f.in = input{r: f.net}
+	f.done, f.closed = make(chan struct{}), false
+	// Before the command for which it is started it is to read an EHLO.
+	f.engine, f.quiet = true, 2
+	f.rest = append([]byte("EHLO client\r\n"), f.rest...)
 	s := smtp.NewServer(backend{f})
-	s.ErrorLog = errorLog{f.x.log}
+	s.ErrorLog = errorLog{f.x}
 	s.AllowInsecureAuth = true // what is offered is decided by us
 	s.EnableSMTPUTF8, s.EnableDSN = true, true
 	s.MaxLineLength = 0 // lines are limited by us
 	// The listener has one connection only; Serve returns when it asks for another.
 	if err := s.Serve(&oneConn{conn: f}); !errors.Is(err, net.ErrClosed) {
-		f.x.log.Error("SMTP session", "err", err)
+		f.x.log().Error("SMTP session", "err", err)
 	}
 	<-f.done
-	s.Shutdown(context.WithoutCancel(f.x.ctx)) // waits for the goroutine of the connection, which is about to end
+	// The goroutine of the connection is about to end; this waits for it.
+	s.Shutdown(context.WithoutCancel(f.x.ctx))
 	f.in.bulk(false)
-	f.flush()
+	f.engine = false
 }
 
 // A oneConn is a listener with one connection.
@@ -101,12 +133,11 @@ func (l *oneConn) Addr() net.Addr { return nil }
 // Read hands over the next line, or the next part of a message.
 func (f *front) Read(p []byte) (n int, err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			f.x.log.Error("panic in an SMTP session", "panic", r, "stack", string(debug.Stack()))
-			f.finish(&replyBroken)
-			n, err = 0, errOver
+		if f.over && n == 0 && err == nil {
+			err = errOver // after a panic
 		}
 	}()
+	defer f.recover()
 	for {
 		switch {
 		case len(f.rest) > 0:
@@ -135,9 +166,7 @@ func (f *front) Read(p []byte) (n int, err error) {
 		}
 		if err != nil {
 			f.fail(err)
-			continue
-		}
-		if n > 0 {
+		} else if n > 0 {
 			return n, nil
 		}
 	}
@@ -208,15 +237,19 @@ func (f *front) give(p, out []byte) int {
 
 // fail ends the session because of an error in reading.
 func (f *front) fail(err error) {
-	var timeout net.Error
 	switch {
 	case f.conn.Ending():
 		f.finish(&replyEnding)
-	case errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
+	case isTimeout(err):
 		f.finish(&replyTimeout)
 	default:
 		f.finish(nil)
 	}
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 // finish says a last word and ends the session.
@@ -248,7 +281,10 @@ func (f *front) flush() {
 // Close is called by go-smtp when it is done with the connection, perhaps twice.
 func (f *front) Close() error {
 	f.over = true
-	f.once.Do(func() { close(f.done) })
+	if !f.closed {
+		f.closed = true
+		close(f.done)
+	}
 	return nil
 }
 

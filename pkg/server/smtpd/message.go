@@ -42,7 +42,7 @@ func (x *session) open() *reply {
 
 // localError is the reply to a message that the server cannot take at the moment.
 func (x *session) localError(err error) *reply {
-	x.log.Error("a message could not be taken", "id", x.tx.id, "err", err)
+	x.log().Error("a message could not be taken", "id", x.tx.id, "err", err)
 	r := replyLocal
 	if errors.Is(err, syscall.ENOSPC) {
 		r = say(452, "4.3.1", "Requested action not taken: insufficient system storage")
@@ -130,7 +130,7 @@ func (x *session) missing(hasDate, hasID bool) string {
 func (x *session) userVar(u mailroot.User, name string) string {
 	vars, err := x.server.Root.UserVars(u)
 	if err != nil {
-		x.log.Error("variables of an account", "account", u.Name+"@"+u.Domain, "err", err)
+		x.log().Error("variables of an account", "account", u.Name+"@"+u.Domain, "err", err)
 		return ""
 	}
 	value, _ := vars.Lookup(name)

@@ -10,8 +10,9 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
-	"io"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
@@ -93,29 +94,12 @@ func (s *Server) popLife() time.Duration {
 // closing the connection is left to the caller. When ctx is done it ends without
 // waiting for anything but the connection, which the caller cuts then.
 func (s *Server) ServeConn(ctx context.Context, c Conn) {
-	x := newSession(ctx, s, c)
-	f := &front{x: x, conn: c, net: c}
-	x.front = f
-	// Tables are asked before the handshake, which costs more than a refusal.
-	x.client = s.Policy.Client(ctx, c.Remote(), c.Local())
-	x.meet()
-	if refusal := x.client.Refuse; refusal != nil {
-		x.log.Info("SMTP client refused", "reason", x.client.Reason)
-		if r := x.policyReply(refusal); !c.ImplicitTLS() {
-			f.finish(r)
-		}
+	x := &session{server: s, ctx: ctx, conn: c, vars: s.Root.Vars()}
+	x.front = &front{x: x, conn: c, net: c}
+	if !x.meet() {
 		return
 	}
-	if c.ImplicitTLS() && !x.startTLS() {
-		return
-	}
-	f.out = x.greeting().append(f.out)
-	f.flush()
-	for {
-		f.run()
-		if !f.secure {
-			return
-		}
+	for x.front.serve() {
 		x.forget()
 		if !x.startTLS() {
 			return
@@ -147,11 +131,12 @@ func identity(v mailroot.ServerVars) string {
 }
 
 // errorLog takes what go-smtp has to say of errors inside it.
-type errorLog struct{ log *slog.Logger }
+type errorLog struct{ x *session }
 
 func (l errorLog) Printf(format string, v ...any) {
-	l.log.Error("SMTP engine", "err", sprintf(format, v...))
+	l.x.log().Error("SMTP engine", "err", fmt.Sprintf(format, v...))
 }
-func (l errorLog) Println(v ...any) { l.log.Error("SMTP engine", "err", sprint(v...)) }
 
-var _ io.Reader = (*front)(nil)
+func (l errorLog) Println(v ...any) {
+	l.x.log().Error("SMTP engine", "err", strings.TrimSpace(fmt.Sprintln(v...)))
+}

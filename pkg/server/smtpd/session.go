@@ -3,7 +3,6 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -26,7 +25,6 @@ type session struct {
 	ctx    context.Context
 	conn   Conn
 	front  *front
-	log    *slog.Logger
 
 	vars     mailroot.ServerVars // as the connection found them
 	identity string              // of the server
@@ -59,17 +57,37 @@ type transaction struct {
 	draft *spool.Draft
 }
 
-func newSession(ctx context.Context, s *Server, c Conn) *session {
-	x := &session{server: s, ctx: ctx, conn: c, log: s.Log, vars: s.Root.Vars()}
-	if x.log == nil {
-		x.log = slog.New(slog.DiscardHandler)
+// log returns where to tell about the session.
+func (x *session) log() *slog.Logger {
+	if x.server.Log == nil {
+		return slog.New(slog.DiscardHandler)
 	}
-	x.log = x.log.With("session", c.ID(), "address", c.Remote().Addr())
-	return x
+	return x.server.Log.With("session", x.conn.ID(), "address", x.conn.Remote().Addr())
 }
 
-// meet takes note of what the variables say for this client.
-func (x *session) meet() {
+// meet finds out whom it is about, and greets or refuses. It reports whether the
+// session goes on.
+func (x *session) meet() bool {
+	// Tables are asked before the handshake, which costs more than a refusal.
+	x.client = x.server.Policy.Client(x.ctx, x.conn.Remote(), x.conn.Local())
+	x.settings()
+	if refusal := x.client.Refuse; refusal != nil {
+		x.log().Info("SMTP client refused", "reason", x.client.Reason)
+		if r := x.policyReply(refusal); !x.conn.ImplicitTLS() {
+			x.front.finish(r)
+		}
+		return false
+	}
+	if x.conn.ImplicitTLS() && !x.startTLS() {
+		return false
+	}
+	x.front.send(x.greeting())
+	x.front.flush()
+	return true
+}
+
+// settings takes note of what the variables say for this client.
+func (x *session) settings() {
 	x.identity = identity(x.vars)
 	x.name = x.client.Domain
 	for _, name := range []string{x.vars.String("RootDomain"), "localhost"} {
@@ -123,27 +141,11 @@ func (x *session) startTLS() bool {
 	}
 	if err != nil {
 		x.record("SMTP=ESSL", 0)
-		x.log.Info("TLS handshake failed", "service", "smtp", "err", err)
+		x.log().Info("TLS handshake failed", "service", "smtp", "err", err)
 		return false
 	}
 	x.secure = true
 	return true
-}
-
-// wait holds a command back, where the client is to be slowed down. It reports
-// whether the session may go on.
-func (x *session) wait() bool {
-	if x.client.Delay <= 0 || x.known {
-		return true
-	}
-	t := time.NewTimer(x.client.Delay)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-x.ctx.Done():
-		return false
-	}
-	return !x.conn.Ending()
 }
 
 // may reports whether the client has one of the permissions of
@@ -194,6 +196,4 @@ func (x *session) policyReply(r *policy.Reply) *reply {
 	return &out
 }
 
-func formatInt(n int64) string          { return strconv.FormatInt(n, 10) }
-func sprintf(f string, v ...any) string { return fmt.Sprintf(f, v...) }
-func sprint(v ...any) string            { return strings.TrimSpace(fmt.Sprintln(v...)) }
+func formatInt(n int64) string { return strconv.FormatInt(n, 10) }

@@ -22,7 +22,7 @@ func (x *session) etrn(arg string) *reply {
 	}
 	if x.server.Flush != nil {
 		if err := x.server.Flush(x.ctx, arg); err != nil {
-			x.log.Error("ETRN", "argument", arg, "err", err)
+			x.log().Error("ETRN", "argument", arg, "err", err)
 			return &replyLocal
 		}
 	}
