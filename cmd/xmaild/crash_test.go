@@ -37,16 +37,7 @@ type wish struct {
 // acknowledged change and tables that are whole. It takes some seconds;
 // XMAILD_CRASH_TIME=10m in the environment makes it run that long.
 func TestKillLosesNothing(t *testing.T) {
-	length := 8 * time.Second
-	if testing.Short() {
-		length = 2 * time.Second
-	}
-	if s := os.Getenv("XMAILD_CRASH_TIME"); s != "" {
-		var err error
-		if length, err = time.ParseDuration(s); err != nil {
-			t.Fatalf("XMAILD_CRASH_TIME: %v", err)
-		}
-	}
+	length := crashTime(t)
 	root := filepath.Join(t.TempDir(), "MailRoot")
 	if err := servertest.NewMailRoot(root); err != nil {
 		t.Fatal(err)
@@ -109,6 +100,22 @@ func TestKillLosesNothing(t *testing.T) {
 		t.Error("no change was ever acknowledged")
 	}
 	t.Logf("%d kills, %d acknowledged changes", rounds, acknowledged)
+}
+
+// crashTime is how long a test kills servers.
+func crashTime(t *testing.T) time.Duration {
+	t.Helper()
+	length := 8 * time.Second
+	if testing.Short() {
+		length = 2 * time.Second
+	}
+	if s := os.Getenv("XMAILD_CRASH_TIME"); s != "" {
+		var err error
+		if length, err = time.ParseDuration(s); err != nil {
+			t.Fatalf("XMAILD_CRASH_TIME: %v", err)
+		}
+	}
+	return length
 }
 
 // wholeTables reads the tables as anyone may at any time, without the help of
@@ -178,9 +185,10 @@ func TestServerOutlivesTheReaderOfItsLog(t *testing.T) {
 	}
 }
 
-func startOn(t *testing.T, root string) (*daemon, string) {
+func startOn(t *testing.T, root string, args ...string) (*daemon, string) {
 	t.Helper()
-	d, err := startDaemon(xmaild(t.TempDir(), "-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", ""))
+	args = append([]string{"-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", ""}, args...)
+	d, err := startDaemon(xmaild(t.TempDir(), args...))
 	if err != nil {
 		t.Fatal(err)
 	}
