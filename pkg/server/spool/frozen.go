@@ -180,7 +180,11 @@ func (t Tree) attempts(n Name) (last time.Time, tries int) {
 		return last, 0
 	}
 	defer file.Close()
-	s := bufio.NewScanner(file)
+	return countAttempts(file)
+}
+
+func countAttempts(r io.Reader) (last time.Time, tries int) {
+	s := bufio.NewScanner(r)
 	for s.Scan() {
 		rest, ok := strings.CutPrefix(s.Text(), "[PeekTime] ")
 		if !ok {

@@ -68,6 +68,7 @@ type Queue struct {
 	opts     Options
 	folders  *durable.Folders
 	ids      *ids
+	taking   sync.Mutex // one at a time takes messages of the reference's tree
 
 	mu      sync.Mutex
 	live    map[string]*message
