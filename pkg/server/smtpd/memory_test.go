@@ -73,7 +73,5 @@ func inUse() int {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	pprof.WriteHeapProfile(f)
-	f.Close()
 	return int(m.HeapAlloc + m.StackInuse)
 }
