@@ -175,7 +175,8 @@ func cutPath(s string) (path string, params map[string]string, ok bool) {
 		path = strings.TrimSuffix(path, ">")
 		ok = true
 	}
-	if !ok || !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl) {
+	path = strings.TrimSpace(path)
+	if !ok || len(path) > maxReply || !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl) {
 		return "", nil, false
 	}
 	params = make(map[string]string)
