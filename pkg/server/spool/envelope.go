@@ -65,15 +65,16 @@ func (s State) known() bool { return strings.IndexByte("QDFZ", byte(s)) >= 0 }
 // The file of a message begins with a line that tells the format, a line of JSON
 // with the envelope, and a line for each recipient:
 //
-//	Q 000 000000000000 {"to":"ann@example.org"}
+//	Q 000 000000000000 000 00000000 {"to":"ann@example.org"}
 //
-// state, attempts, and the Unix time before which there is no further attempt.
-// These have a fixed width and are written over in place, which takes no room on
-// a disk that is full. After an empty line the message follows as it is. Lines of
-// the header end in LF.
+// state, attempts, the Unix time before which there is no further attempt, and how
+// many steps are done of what the delivery consists of, with a sum that tells which
+// steps those are. These have a fixed width and are written over in place, which
+// takes no room on a disk that is full. After an empty line the message follows as
+// it is. Lines of the header end in LF.
 const (
 	format    = "xmaild-message 1"
-	slotWidth = len("Q 000 000000000000")
+	slotWidth = len("Q 000 000000000000 000 00000000")
 	maxTries  = 999
 	maxHeader = 1 << 20 // bytes of one line
 )
@@ -83,24 +84,36 @@ type slot struct {
 	state State
 	tries int
 	until int64 // Unix seconds
+	Progress
+}
+
+// Progress is how far a delivery that consists of several steps has come.
+type Progress struct {
+	Done int    // steps, 999 at most
+	Sum  uint32 // of what the steps are: they may be others by the next attempt
 }
 
 func (s slot) String() string {
-	return fmt.Sprintf("%c %03d %012d", s.state, min(s.tries, maxTries), max(s.until, 0))
+	return fmt.Sprintf("%c %03d %012d %03d %08x", s.state, min(s.tries, maxTries), max(s.until, 0), min(s.Done, maxTries), s.Sum)
 }
 
 func parseSlot(text string) (slot, error) {
 	fields := strings.Split(text, " ")
-	if len(text) != slotWidth || len(fields) != 3 || len(fields[0]) != 1 || !State(fields[0][0]).known() {
+	if len(text) != slotWidth || len(fields) != 5 || len(fields[0]) != 1 || !State(fields[0][0]).known() {
 		return slot{}, fmt.Errorf("bad state of a recipient %q", text)
 	}
-	tries, err1 := strconv.Atoi(fields[1])
-	until, err2 := strconv.ParseInt(fields[2], 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
+	s := slot{state: State(fields[0][0])}
+	var errs [4]error
+	s.tries, errs[0] = strconv.Atoi(fields[1])
+	s.until, errs[1] = strconv.ParseInt(fields[2], 10, 64)
+	s.Done, errs[2] = strconv.Atoi(fields[3])
+	sum, err := strconv.ParseUint(fields[4], 16, 32)
+	s.Sum, errs[3] = uint32(sum), err
+	if errors.Join(errs[:]...) != nil {
 		// Written over when the power went: the recipient is there, and its turn is now.
-		return slot{state: State(fields[0][0])}, nil
+		return slot{state: s.state}, nil
 	}
-	return slot{State(fields[0][0]), tries, until}, nil
+	return s, nil
 }
 
 // writeHeader writes everything that stands before the message and returns its

@@ -47,6 +47,22 @@ func (l *Lease) Size() int64 { return l.m.size }
 // Tries returns how many attempts there were at the recipient of that place.
 func (l *Lease) Tries(i int) int { return l.header.slots[l.Indexes[i]].tries }
 
+// Progress returns how far earlier attempts at the recipient of that place have come.
+func (l *Lease) Progress(place int) Progress { return l.header.slots[l.Indexes[place]].Progress }
+
+// SetProgress says how far the attempt at a recipient has come. When it returns nil
+// the next attempt will know, whatever happens to this one.
+func (l *Lease) SetProgress(place int, p Progress) error {
+	i := l.Indexes[place]
+	l.q.mu.Lock()
+	s := l.m.slots[i]
+	s.Progress = p
+	l.m.slots[i] = s
+	l.q.mu.Unlock()
+	l.header.slots[i].Progress = p
+	return l.write(map[int]slot{i: s}, true)
+}
+
 // Open opens the text of the message.
 func (l *Lease) Open() (*Body, error) {
 	return openBody(l.q.fs, filepath.Join(l.q.dir, l.m.key+messageSuffix), l.m.start)

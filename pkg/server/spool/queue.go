@@ -73,7 +73,8 @@ type Queue struct {
 	mu      sync.Mutex
 	live    map[string]*message
 	due     dueHeap
-	changed chan struct{} // closed when something may have become due
+	parked  map[string][]parked // by destination
+	changed chan struct{}       // closed when something may have become due
 	lastKey int64
 	closed  bool
 	removed bool // a file was removed since the folder was synced last
@@ -100,7 +101,7 @@ func Open(ctx context.Context, dir string, o Options) (*Queue, error) {
 	}
 	q := &Queue{
 		dir: filepath.Join(dir, liveDir), bad: filepath.Join(dir, badDir), fs: o.FS, log: o.Log, opts: o,
-		folders: durable.New(o.FS.Sync), live: make(map[string]*message), changed: make(chan struct{}),
+		folders: durable.New(o.FS.Sync), live: make(map[string]*message), parked: make(map[string][]parked), changed: make(chan struct{}),
 	}
 	mode := o.dirMode()
 	for _, name := range []string{dir, q.dir} {

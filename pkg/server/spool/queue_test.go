@@ -236,7 +236,7 @@ func TestUnreadableFileIsPutAsideAndTheRestGoesOn(t *testing.T) {
 	good := files(t, live)[0]
 	for name, content := range map[string]string{
 		"1-a.msg": "", "1-b.msg": "xmaild-message 1\n{}\nQ 000", "1-c.msg": "xmaild-message 1\n{}\n\n", "1-d.msg": "xmaild-message 2\n",
-		"1-e.new": "draft", "1-f.log": "no message", "1-g.msg": "xmaild-message 1\n{}\nX 000 000000000000 {\"to\":\"a@b\"}\n\n",
+		"1-e.new": "draft", "1-f.log": "no message", "1-g.msg": "xmaild-message 1\n{}\nX 000 000000000000 000 00000000 {\"to\":\"a@b\"}\n\n",
 	} {
 		if err := os.WriteFile(filepath.Join(live, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -303,5 +303,65 @@ func TestLeaseEndsWhenTheQueueIsClosed(t *testing.T) {
 	}
 	if err := <-done; !errors.Is(err, ErrClosed) {
 		t.Errorf("Lease returned %v, want %v", err, ErrClosed)
+	}
+}
+
+func TestProgressOfADeliveryIsKnownToTheNextAttempt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, _ := openQueue(t, dir)
+	put(t, q, sample, "x\r\n")
+	l, err := q.Lease(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Progress{Done: 3, Sum: 0xdeadbeef}
+	if err := l.SetProgress(1, want); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Progress(1); got != want {
+		t.Errorf("at once the progress is %v, want %v", got, want)
+	}
+	q.Close()
+	q, _ = openQueue(t, dir)
+	if l, err = q.Lease(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Progress(1); got != want || l.Progress(0) != (Progress{}) {
+		t.Errorf("after a restart the progress is %v and %v, want none and %v", l.Progress(0), got, want)
+	}
+}
+
+func TestParkedRecipientsWaitForTheirDestination(t *testing.T) {
+	q, _ := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	put(t, q, sample, "x\r\n")
+	l, err := q.Lease(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := l.Split([]int{1})
+	part.Park("foo.test")
+	if err := l.End(map[int]Outcome{0: {State: StateDelivered}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if l, err := q.Lease(ctx); err == nil {
+		t.Fatalf("the parked recipient was leased: %+v", l.Recipients)
+	}
+	if l := q.Unpark("bar.test"); l != nil {
+		t.Errorf("another destination got %+v", l.Recipients)
+	}
+	l = q.Unpark("foo.test")
+	if l == nil || len(l.Recipients) != 1 || l.Recipients[0].Address != "täg@foo.test" {
+		t.Fatalf("its destination got %+v, want the second recipient", l)
+	}
+	if q.Unpark("foo.test") != nil {
+		t.Error("the recipient was parked twice")
+	}
+	if err := l.End(map[int]Outcome{0: {State: StateDelivered}}); err != nil {
+		t.Fatal(err)
+	}
+	if q.Len() != 0 {
+		t.Errorf("%d messages are queued, want none", q.Len())
 	}
 }

@@ -1,0 +1,64 @@
+package spool
+
+// A parked delivery waits for its turn at a destination, not for a time. It is
+// remembered by the running queue alone: on disk it is due.
+type parked struct {
+	m       *message
+	indexes []int
+}
+
+// Split returns a lease of some of the recipients, given by their places, which the
+// lease has not any more. The two are ended independently.
+func (l *Lease) Split(places []int) *Lease {
+	part := &Lease{q: l.q, m: l.m, Envelope: l.Envelope, Again: l.Again, header: l.header, ended: make([]bool, len(places))}
+	part.Recipients = make([]Recipient, len(places))
+	part.Indexes = make([]int, len(places))
+	for n, place := range places {
+		part.Recipients[n], part.Indexes[n] = l.Recipients[place], l.Indexes[place]
+		part.ended[n], l.ended[place] = l.ended[place], true
+	}
+	return part
+}
+
+// Park lays a lease aside until somebody takes it with Unpark for the same
+// destination. Nobody else gets its recipients meanwhile.
+func (l *Lease) Park(destination string) {
+	l.q.mu.Lock()
+	defer l.q.mu.Unlock()
+	p := parked{m: l.m}
+	for place, i := range l.Indexes {
+		if !l.ended[place] {
+			l.ended[place] = true
+			p.indexes = append(p.indexes, i)
+		}
+	}
+	if len(p.indexes) > 0 {
+		l.q.parked[destination] = append(l.q.parked[destination], p)
+	}
+}
+
+// Unpark takes the lease that was parked first for a destination; nil where there
+// is none.
+func (q *Queue) Unpark(destination string) *Lease {
+	for {
+		q.mu.Lock()
+		waiting := q.parked[destination]
+		if len(waiting) == 0 || q.closed {
+			q.mu.Unlock()
+			return nil
+		}
+		p := waiting[0]
+		waiting[0] = parked{}
+		if waiting = waiting[1:]; len(waiting) == 0 {
+			delete(q.parked, destination)
+		} else {
+			q.parked[destination] = waiting
+		}
+		q.mu.Unlock()
+		l, err := q.lease(p.m, p.indexes)
+		if err == nil {
+			return l
+		}
+		q.lost(p.m, err)
+	}
+}
