@@ -89,7 +89,7 @@ func SchemaFor(name string) *tabfile.Schema {
 	case top == "domains" && base == POP3MapTab:
 		return accountMapSchema
 	case top == "domains" && base == MailProcTab, top == "custdomains", top == "cmdaliases":
-		return &tabfile.Schema{Columns: 1}
+		return wordsSchema
 	case dir == hooksDir+"/":
 		return hooksSchema
 	case dir == "userauth/smtp/":

@@ -32,6 +32,7 @@ type Program struct {
 	Env     []string  // NAME=VALUE, beside PATH and LC_ALL
 	Stdin   io.Reader // nil: empty. What the program does not read is dropped
 	Timeout time.Duration
+	Nice    int // scheduling priority as of nice(1), 0: that of the server. Below 0 counts only where the server is root
 
 	// MaxOutput is how many bytes of what the program prints, on either channel, are
 	// kept. The rest is dropped, so that the program does not wait. 0 keeps nothing.
@@ -84,7 +85,10 @@ func (p Program) Run(ctx context.Context) (Result, error) {
 	if cmd.Dir, err = prepare(cmd, p.Dir); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", p.Path, err)
 	}
-	err = cmd.Run()
+	if err = cmd.Start(); err == nil {
+		setNice(cmd.Process.Pid, p.Nice)
+		err = cmd.Wait()
+	}
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		return Result{}, fmt.Errorf("%s: %w", p.Path, cause)
 	}

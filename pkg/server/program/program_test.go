@@ -186,3 +186,14 @@ func TestProgramIsKilledWhenItsTimeIsOver(t *testing.T) {
 		t.Errorf("Run returned %v, want %v", err, program.ErrTimeout)
 	}
 }
+
+func TestPriority(t *testing.T) {
+	// The program may begin before its priority is set: it waits until it is.
+	text := `for i in 1 2 3 4 5 6 7 8 9 10; do n=$(nice); [ "$n" = "$1" ] && break; sleep 0.1; done; echo $n`
+	for nice, want := range map[int]string{0: "0\n", 5: "5\n"} {
+		r, err := program.Program{Path: programtest.Script(t, text), Args: []string{strings.TrimSpace(want)}, Nice: nice, MaxOutput: 100}.Run(t.Context())
+		if err != nil || string(r.Output) != want {
+			t.Errorf("nice %d gave %q, %v; want %q", nice, r.Output, err, want)
+		}
+	}
+}

@@ -23,4 +23,7 @@ func prepare(_ *exec.Cmd, dir string) (string, error) { return dir, nil }
 // killGroup kills the program alone: there are no process groups here.
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }
 
+// setNice does nothing: priorities are another matter here.
+func setNice(int, int) {}
+
 const dontWait = 0

@@ -94,5 +94,13 @@ func open(dir string) bool {
 
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
+// setNice changes the priority of a program that has started. That it cannot, since it
+// would be a higher one, or since the program has ended, does not matter.
+func setNice(pid, nice int) {
+	if nice != 0 {
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, pid, nice)
+	}
+}
+
 // dontWait opens pipes without somebody at the other end.
 const dontWait = syscall.O_NONBLOCK
