@@ -140,7 +140,7 @@ func plain(err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("address %s is in use by another program", addr)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("address %s: no right to bind it (ports below 1024 need CAP_NET_BIND_SERVICE)", addr)
+		return fmt.Errorf("address %s: no right to bind it (ports below 1024 need root, which is given up thereafter, or CAP_NET_BIND_SERVICE; the options say how to choose another port, or none)", addr)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("address %s is none of this machine's", addr)
 	}

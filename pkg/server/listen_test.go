@@ -4,7 +4,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -82,5 +84,14 @@ func TestForeignAddressIsNamed(t *testing.T) {
 	_, err := bind(t, binder{}, Endpoint{Addrs: []string{"192.0.2.1:0"}})
 	if err == nil || !strings.Contains(err.Error(), "192.0.2.1:0 is none of this machine's") {
 		t.Errorf("error %v, want the address named", err)
+	}
+}
+
+func TestWhoMayNotBindIsToldWhatIsNeeded(t *testing.T) {
+	err := plain(&net.OpError{Op: "listen", Net: "tcp4", Addr: &net.TCPAddr{IP: net.IPv4zero, Port: 25}, Err: os.NewSyscallError("bind", syscall.EACCES)})
+	for _, want := range []string{"0.0.0.0:25", "root", "CAP_NET_BIND_SERVICE", "another port"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
 	}
 }

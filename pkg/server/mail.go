@@ -62,11 +62,11 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 		Clock:   s.config.Clock,
 	})
 	m.policy = policy.New(s.root, dns, m.boxes, policy.Options{Log: s.log})
-	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock})
+	s.admin = admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy})
+	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock, Upgrade: s.admin.UpgradePassword})
 	m.deliver = deliver.New(s.root, m.queue, m.boxes, deliver.Options{
 		Workers: s.config.QueueWorkers, Schedule: s.config.Retries, Log: s.log, MailLog: s.tabLog("smail", s.config.QueueLog),
 	})
-	s.admin = admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy})
 
 	smtp := &smtpd.Server{
 		Root: s.root, Policy: m.policy, Login: m.login, Queue: m.queue, TLS: s.tlsConfig, Log: s.log,

@@ -13,19 +13,19 @@ import (
 type VarType string
 
 const (
-	VarText     VarType = "text"
-	VarNumber   VarType = "number"   // with the bounds of the variable
-	VarFlag     VarType = "flag"     // 1 or 0
-	VarDomain   VarType = "domain"   // a domain name, or nothing
-	VarAddress  VarType = "address"  // a mail address, or nothing
-	VarPerms    VarType = "perms"    // letters of permissions, as of SmtpPerms
-	VarTries    VarType = "tries"    // numbers with commas between them
-	VarReply    VarType = "reply"    // an SMTP reply: a code of three digits, a blank, a text
-	VarMaps     VarType = "maps"     // ROOT.:CODE with commas between them
-	VarMethods  VarType = "methods"  // SMTP AUTH methods with commas between them
-	VarServers  VarType = "servers"  // HOST:tcp or HOST:udp with commas between them
-	VarSession  VarType = "session"  // MailAuth, WantTLS, either with =0 or =1, with commas between them
-	VarWord     VarType = "word"     // one of the words of the variable
+	VarText    VarType = "text"
+	VarNumber  VarType = "number"  // with the bounds of the variable
+	VarFlag    VarType = "flag"    // 1 or 0
+	VarDomain  VarType = "domain"  // a domain name, or nothing
+	VarAddress VarType = "address" // a mail address, or nothing
+	VarPerms   VarType = "perms"   // letters of permissions, as of SmtpPerms
+	VarTries   VarType = "tries"   // numbers with commas between them
+	VarReply   VarType = "reply"   // an SMTP reply: a code of three digits, a blank, a text
+	VarMaps    VarType = "maps"    // ROOT.:CODE with commas between them
+	VarMethods VarType = "methods" // SMTP AUTH methods with commas between them
+	VarServers VarType = "servers" // HOST:tcp or HOST:udp with commas between them
+	VarSession VarType = "session" // MailAuth, WantTLS, either with =0 or =1, with commas between them
+	VarWord    VarType = "word"    // one of the words of the variable
 )
 
 // A ServerVar is a variable that server.tab may have.
