@@ -105,6 +105,7 @@ func newWorld(t *testing.T, zones resolvetest.Zones, files map[string]string, ch
 		Roots:    func() (*x509.CertPool, error) { return w.ca.pool, nil },
 		Timeouts: outbound.Timeouts{Connect: 10 * time.Second, Greeting: 10 * time.Second, Command: 10 * time.Second, Final: 10 * time.Second},
 	}
+	o.Own = netip.Addr.IsLoopback // the machine may well have addresses of 192.0.2.0/24
 	if change != nil {
 		change(&o)
 	}
@@ -434,6 +435,18 @@ func (s script) hear() string {
 	return strings.TrimRight(line, "\r\n")
 }
 
+// skipText reads a text to its end, and reports whether it has one.
+func (s script) skipText() bool {
+	for {
+		switch line, err := s.ReadString('\n'); {
+		case err != nil:
+			return false
+		case line == ".\r\n":
+			return true
+		}
+	}
+}
+
 // serve answers commands by their first words until the connection ends. To those
 // that are not in replies it says 250; "" closes the connection.
 func (s script) serve(ehlo []string, replies map[string]string) {
@@ -448,16 +461,18 @@ func (s script) serve(ehlo []string, replies map[string]string) {
 		case ok:
 			s.say(reply)
 		case verb == "EHLO":
+			s.say("250-script")
 			for _, keyword := range ehlo {
 				s.say("250-" + keyword)
 			}
-			s.say("250 script")
+			s.say("250 HELP")
 		case verb == "DATA":
 			s.say("354 go on")
-			for line = s.hear(); line != "." && line != ""; line = s.hear() {
+			if !s.skipText() {
+				return
 			}
 			reply, ok := replies["."]
-			if line == "" || ok && reply == "" {
+			if ok && reply == "" {
 				return
 			}
 			if !ok {

@@ -31,20 +31,13 @@ func (s *Sender) targets(ctx context.Context, branch Branch, hosts []Host) (all 
 			failures = append(failures, temporary("4.4.4", "host %s cannot be looked up: %v", h.Name, errs[i]))
 		}
 		for _, ip := range found[i] {
-			if (branch == ByMX || branch == ByAddress) && s.isOwn(h.Name, ip) {
+			if (branch == ByMX || branch == ByAddress) && s.o.Own(ip) {
 				return nil, nil, true
 			}
 			all = append(all, target{h, netip.AddrPortFrom(ip, h.Port)})
 		}
 	}
 	return all, failures, false
-}
-
-func (s *Sender) isOwn(host string, ip netip.Addr) bool {
-	if s.o.Own != nil {
-		return s.o.Own(host, ip)
-	}
-	return own(ip)
 }
 
 // hostAddresses returns the addresses of a host that can be reached from the address

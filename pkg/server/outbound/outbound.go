@@ -72,9 +72,10 @@ type Options struct {
 	// Roots returns whose certificates are good. Nil: those that the system trusts.
 	Roots func() (*x509.CertPool, error)
 
-	// Own reports whether an MX host is this server itself, so that mail would come
-	// back. Nil: by the names that server.tab gives it, and its own addresses.
-	Own func(host string, ip netip.Addr) bool
+	// Own reports whether an address is one of this server, so that mail for a domain
+	// whose MX it is would come back. Nil: those of the machine's interfaces. The names
+	// that server.tab gives it are known besides.
+	Own func(ip netip.Addr) bool
 
 	// Dial opens a TCP connection, from the address bind where that is valid. Nil:
 	// that of package net.
@@ -101,6 +102,9 @@ func New(root *mailroot.Root, dns Resolver, o Options) *Sender {
 	}
 	if o.Dial == nil {
 		o.Dial = dial
+	}
+	if o.Own == nil {
+		o.Own = own
 	}
 	if o.Roots == nil {
 		o.Roots = x509.SystemCertPool

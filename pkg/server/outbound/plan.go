@@ -223,7 +223,7 @@ func (s *Sender) byAddress(ctx context.Context, domain string, base HostOptions)
 
 // ownName reports whether a host is this server, by the names that it says it has.
 func (s *Sender) ownName(host string) bool {
-	if host == "" || s.o.Own != nil {
+	if host == "" {
 		return false
 	}
 	vars := s.root.Vars()

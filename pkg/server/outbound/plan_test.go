@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/foxcpp/go-mockdns"
+
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/resolve/resolvetest"
 )
@@ -63,6 +65,7 @@ func TestTheTablesAndTheDNSSayByWhichHostsMailGoes(t *testing.T) {
 		`"gw.test"` + "\t" + `"never.test"` + "\n"
 	const gateways = `"gw.test"` + "\t" + `"@relay.test,@second.test"` + "\n" + `"ours.test"` + "\t" + `"@[192.0.2.7]"` + "\n" +
 		`"badgw.test"` + "\t" + `"@a b"` + "\n"
+	worlds := map[string]*world{}
 	for _, c := range []struct {
 		server, domain, want string
 	}{
@@ -101,12 +104,14 @@ func TestTheTablesAndTheDNSSayByWhichHostsMailGoes(t *testing.T) {
 		{`"SmtpServerDomain"` + "\t" + `"mail.ours.test"` + "\n", "backup.test", "MX, a.mx.test"},
 		{`"HeloDomain"` + "\t" + `"mail.ours.test"` + "\n", "loop.test", "5.4.6 permanent=true"},
 	} {
-		t.Run(c.domain, func(t *testing.T) {
-			w := newWorld(t, planZones, map[string]string{"smtpfwd.tab": forwards, "smtpgw.tab": gateways, "server.tab": c.server}, nil)
-			if got := describe(w.sender.Plan(t.Context(), c.domain)); got != c.want {
-				t.Errorf("with %q the route to %s is %q, want %q", c.server, c.domain, got, c.want)
-			}
-		})
+		w := worlds[c.server]
+		if w == nil {
+			w = newWorld(t, planZones, map[string]string{"smtpfwd.tab": forwards, "smtpgw.tab": gateways, "server.tab": c.server}, nil)
+			worlds[c.server] = w
+		}
+		if got := describe(w.sender.Plan(t.Context(), c.domain)); got != c.want {
+			t.Errorf("with %q the route to %s is %q, want %q", c.server, c.domain, got, c.want)
+		}
 	}
 }
 
@@ -183,3 +188,16 @@ func TestRoutedDomainsAreKnownWhetherHandledOrNot(t *testing.T) {
 		t.Errorf("routed are %q, want %q", routed, want)
 	}
 }
+
+// zonesOf returns zones of hosts with one address each.
+func zonesOf(hosts map[string]string) resolvetest.Zones {
+	zones := resolvetest.Zones{}
+	for host, ip := range hosts {
+		zone := zones[host]
+		zone.A = []string{ip}
+		zones[host] = zone
+	}
+	return zones
+}
+
+func zoneOf(ip string) mockdns.Zone { return mockdns.Zone{A: []string{ip}} }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
 )
@@ -211,19 +212,30 @@ func (a *attempt) fail(which []int, f failure) { a.finish(which, f.result()) }
 func (a *attempt) note(f failure, about Result) { a.noteFor(a.left, f, about) }
 
 // noteFor remembers why a host did not take some recipients, who are left for the
-// next one. What a host says counts for more than that another does not answer.
+// next one. Of several hosts the one that said most is told of.
 func (a *attempt) noteFor(which []int, f failure, about Result) {
 	r := f.result()
 	r.State = Temporary
-	r.Host, r.Addr, r.TLS, r.Verified, r.Untried = about.Host, about.Addr, about.TLS, about.Verified, about.Untried
+	r.Host, r.Addr, r.TLS, r.Verified = about.Host, about.Addr, about.TLS, about.Verified
 	r.Medium, r.Parameter = a.route.medium(), about.Host
 	for _, i := range which {
 		before := a.results[i]
-		r.Untried = about.Untried && (before.Reply == "" || before.Untried)
-		if before.Code == 0 || r.Code != 0 {
+		untried := about.Untried && (before.Reply == "" || before.Untried)
+		if weight(r) >= weight(before) {
 			a.results[i] = r
-		} else {
-			a.results[i].Untried = r.Untried
 		}
+		a.results[i].Untried = untried
 	}
+}
+
+// weight says how much a failure tells: that a host cannot be reached less than that
+// it cannot be used, and that less than its own word.
+func weight(r Result) int {
+	switch {
+	case r.Code != 0:
+		return 2
+	case r.Reply == "" || strings.HasPrefix(r.Enhanced, "4.4."):
+		return 0
+	}
+	return 1
 }

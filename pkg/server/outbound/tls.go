@@ -29,8 +29,14 @@ func (s *Sender) startTLS(ctx context.Context, c *conn, t target, clear bool) er
 		}
 		return err
 	}
+	broken := func(err error) error {
+		if required {
+			return temporary("4.7.5", "%v: %v", errHandshake, err)
+		}
+		return fmt.Errorf("%w: %w", errHandshake, err)
+	}
 	if c.wire.r.Buffered() > 0 {
-		return fmt.Errorf("%w: the host sent more than the reply to STARTTLS", errHandshake)
+		return broken(errors.New("the host sent more than the reply to STARTTLS"))
 	}
 	// Certificates are checked by verify, whose answer counts where TLS is required
 	// and is told of otherwise: encryption to nobody knows whom is better than none.
@@ -49,10 +55,7 @@ func (s *Sender) startTLS(ctx context.Context, c *conn, t target, clear bool) er
 	ctx, cancel := context.WithTimeout(ctx, c.times.Command)
 	defer cancel()
 	if err := inside.HandshakeContext(ctx); err != nil {
-		if required {
-			return temporary("4.7.5", "%v: %v", errHandshake, err)
-		}
-		return fmt.Errorf("%w: %w", errHandshake, err)
+		return broken(err)
 	}
 	c.wire = newWire(inside)
 	state := inside.ConnectionState()
