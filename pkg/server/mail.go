@@ -17,6 +17,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/login"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/obs"
+	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/policy"
 	"github.com/xmaild/xmaild/pkg/server/pop3d"
 	"github.com/xmaild/xmaild/pkg/server/resolve"
@@ -37,12 +38,18 @@ type mail struct {
 	queue   *spool.Queue
 	login   *login.Checker
 	policy  *policy.Policy
+	sender  *outbound.Sender
 	deliver *deliver.Deliverer
 
 	smtp, pop3, finger *session.Server
 
 	cut     context.CancelFunc // of deliveries under way
 	workers sync.WaitGroup
+}
+
+// families are the addresses of other hosts that count.
+var families = map[Resolve]outbound.Family{
+	ResolveIPv4: outbound.IPv4, ResolveIPv6: outbound.IPv6, ResolveIPv4First: outbound.IPv4First, ResolveIPv6First: outbound.IPv6First,
 }
 
 // openMail opens the queue and the mailboxes, and makes the services ready.
@@ -64,7 +71,8 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 	m.policy = policy.New(s.root, dns, m.boxes, policy.Options{Log: s.log})
 	s.admin = admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy})
 	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock, Upgrade: s.admin.UpgradePassword})
-	m.deliver = deliver.New(s.root, m.queue, m.boxes, deliver.Options{
+	m.sender = outbound.New(s.root, dns, outbound.Options{Log: s.log, Clock: s.config.Clock, Family: families[s.config.Resolve]})
+	m.deliver = deliver.New(s.root, m.queue, m.boxes, m.sender, deliver.Options{
 		Workers: s.config.QueueWorkers, Schedule: s.config.Retries, Log: s.log, MailLog: s.tabLog("smail", s.config.QueueLog),
 	})
 
@@ -188,12 +196,14 @@ func (m *mail) close() error {
 // queue.
 func (m *mail) stopDelivery(ctx context.Context) error {
 	err := m.queue.Close()
-	if m.cut == nil {
-		return err
+	if m.cut != nil {
+		stop := context.AfterFunc(ctx, m.cut)
+		defer stop()
+		m.workers.Wait()
+		m.cut()
 	}
-	stop := context.AfterFunc(ctx, m.cut)
-	defer stop()
-	m.workers.Wait()
-	m.cut()
+	if m.sender != nil {
+		m.sender.Close()
+	}
 	return err
 }

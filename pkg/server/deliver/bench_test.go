@@ -43,7 +43,7 @@ func benchmarkMessage(b *testing.B, senders int) {
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup
-	d := deliver.New(root, queue, mailbox.New(root, mailbox.Options{}), deliver.Options{})
+	d := deliver.New(root, queue, mailbox.New(root, mailbox.Options{}), nil, deliver.Options{})
 	running.Go(func() { d.Run(ctx) })
 	text := strings.Repeat(strings.Repeat("x", 62)+"\r\n", 64)
 	var sending sync.WaitGroup

@@ -16,8 +16,10 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
+	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/route"
 	"github.com/xmaild/xmaild/pkg/server/spool"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // DefaultWorkers is how many messages are worked on at once unless told otherwise.
@@ -28,28 +30,44 @@ type Mailboxes interface {
 	Deliver(ctx context.Context, u mailroot.User, m mailbox.Message) error
 }
 
+// A Sender takes mail to other hosts; [outbound.Sender] is the real one.
+type Sender interface {
+	Plan(ctx context.Context, domain string) (outbound.Route, error)
+	Send(ctx context.Context, r outbound.Route, m outbound.Message) []outbound.Result
+}
+
 // Options say how a [Deliverer] works. The zero value is good.
 type Options struct {
-	Workers  int // messages at once; 0: DefaultWorkers
-	Schedule Schedule
-	Log      *slog.Logger // nil: that of the MailRoot
-	MailLog  *obs.TabLog  // the reference's smail log; nil: none
-	Host     string       // of this machine, in the names of files; empty: as the system says
+	Workers      int // messages at once that are local or not looked at yet; 0: DefaultWorkers
+	Destinations int // domains at once that mail is sent to; 0: 200
+	PerDomain    int // messages at once to one of them; 0: 4
+	Schedule     Schedule
+	Log          *slog.Logger // nil: that of the MailRoot
+	MailLog      *obs.TabLog  // the reference's smail log; nil: none
+	Host         string       // of this machine, in the names of files; empty: as the system says
 }
 
 // A Deliverer works on the queue.
 type Deliverer struct {
-	root  *mailroot.Root
-	queue *spool.Queue
-	boxes Mailboxes
-	opts  Options
-	log   *slog.Logger
+	root    *mailroot.Root
+	queue   *spool.Queue
+	boxes   Mailboxes
+	sender  Sender
+	opts    Options
+	log     *slog.Logger
+	remotes remotes
 }
 
 // New returns a deliverer.
-func New(root *mailroot.Root, queue *spool.Queue, boxes Mailboxes, o Options) *Deliverer {
+func New(root *mailroot.Root, queue *spool.Queue, boxes Mailboxes, sender Sender, o Options) *Deliverer {
 	if o.Workers <= 0 {
 		o.Workers = DefaultWorkers
+	}
+	if o.Destinations <= 0 {
+		o.Destinations = 200
+	}
+	if o.PerDomain <= 0 {
+		o.PerDomain = 4
 	}
 	if o.Log == nil {
 		o.Log = root.Log
@@ -62,7 +80,10 @@ func New(root *mailroot.Root, queue *spool.Queue, boxes Mailboxes, o Options) *D
 	}
 	// A mailbox has it in the names of files (https://cr.yp.to/proto/maildir.html).
 	o.Host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(o.Host)
-	return &Deliverer{root: root, queue: queue, boxes: boxes, opts: o, log: o.Log}
+	return &Deliverer{
+		root: root, queue: queue, boxes: boxes, sender: sender, opts: o, log: o.Log,
+		remotes: remotes{active: make(map[string]int), waiting: make(map[string]bool)},
+	}
 }
 
 // Run works on the queue until it is closed, or ctx ends. Attempts that are under
@@ -81,6 +102,7 @@ func (d *Deliverer) Run(ctx context.Context) {
 		})
 	}
 	workers.Wait()
+	d.remotes.running.Wait()
 }
 
 // batch is how many recipients are delivered to before the queue is told. Those of a
@@ -88,113 +110,118 @@ func (d *Deliverer) Run(ctx context.Context) {
 // mailboxes know it as long as it lies there.
 const batch = 32
 
-// attempt delivers a message to the recipients whose turn it is.
+// attempt delivers a message to those recipients whose turn it is and who are dealt
+// with here, and hands the others on to where their domains are served.
 func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 	defer lease.Return() // what was not ended
-	log := d.log.With("message", lease.ID, "key", lease.Key(), "from", lease.From)
-	body, err := lease.Open()
-	if err != nil {
-		d.end(log, lease, d.deferAll(lease, err))
-		return
-	}
-	defer body.Close()
-	outcomes := make(map[int]spool.Outcome)
+	work := d.open(lease)
+	defer work.close()
+	remote := make(map[string][]int) // places by domain
 	for place, r := range lease.Recipients {
 		if ctx.Err() != nil {
-			break
+			return
 		}
-		outcome, err := d.recipient(ctx, delivery{lease, body, place, log.With("to", r.Address)})
-		if ctx.Err() != nil && err != nil {
-			break
+		to, err := address.Parse(r.Address)
+		var along route.Route
+		if err != nil {
+			err = &failure{permanent: true, status: "5.1.3", reason: "the address is malformed: " + err.Error()}
+		} else {
+			along, err = route.Find(d.root, to.Local, to.Domain)
 		}
-		outcomes[place] = outcome
-		if len(outcomes) == batch {
-			d.end(log, lease, outcomes)
-			outcomes = make(map[int]spool.Outcome)
+		if err == nil && along.Kind == route.Remote {
+			domain := tabfile.Fold(to.Domain)
+			remote[domain] = append(remote[domain], place)
+			continue
 		}
+		if err == nil {
+			err = d.along(ctx, delivery{work, place}, along)
+		}
+		work.outcome(ctx, place, err)
 	}
-	d.end(log, lease, outcomes)
+	work.end()
+	for domain, places := range remote {
+		d.dispatch(ctx, domain, lease.Split(places))
+	}
 }
 
-func (d *Deliverer) end(log *slog.Logger, lease *spool.Lease, outcomes map[int]spool.Outcome) {
-	if len(outcomes) == 0 {
+// A work is a lease that is being worked on.
+type work struct {
+	*spool.Lease
+	d        *Deliverer
+	body     *spool.Body // nil: it could not be opened
+	err      error       // why not
+	log      *slog.Logger
+	outcomes map[int]spool.Outcome // not told to the queue yet
+}
+
+func (d *Deliverer) open(lease *spool.Lease) *work {
+	w := &work{Lease: lease, d: d, log: d.log.With("message", lease.ID, "key", lease.Key(), "from", lease.From), outcomes: make(map[int]spool.Outcome)}
+	w.body, w.err = lease.Open()
+	return w
+}
+
+func (w *work) close() {
+	if w.body != nil {
+		w.body.Close() // it was only read
+	}
+}
+
+// outcome notes what an attempt has come to; err nil is a delivery.
+func (w *work) outcome(ctx context.Context, place int, err error) {
+	switch {
+	case err == nil:
+		w.outcomes[place] = spool.Outcome{State: spool.StateDelivered}
+	case ctx.Err() != nil:
+		return // cut, and so not made
+	default:
+		w.outcomes[place] = w.d.failed(delivery{w, place}, err)
+	}
+	if len(w.outcomes) == batch {
+		w.end()
+	}
+}
+
+// end tells the queue.
+func (w *work) end() {
+	if len(w.outcomes) == 0 {
 		return
 	}
-	if err := lease.End(outcomes); err != nil {
-		log.Error("queue cannot keep what came of a delivery; it goes on by what it remembers", "err", err)
+	if err := w.End(w.outcomes); err != nil {
+		w.log.Error("queue cannot keep what came of a delivery; it goes on by what it remembers", "err", err)
 	}
+	w.outcomes = make(map[int]spool.Outcome)
 }
 
 // A delivery is one message to one recipient.
 type delivery struct {
-	*spool.Lease
-	body  *spool.Body
+	*work
 	place int
-	log   *slog.Logger
 }
 
 func (y delivery) to() spool.Recipient { return y.Recipients[y.place] }
-
-// recipient makes one attempt. The error is why the outcome is not a delivery.
-func (d *Deliverer) recipient(ctx context.Context, y delivery) (spool.Outcome, error) {
-	to, err := address.Parse(y.to().Address)
-	var r route.Route
-	if err == nil {
-		r, err = route.Find(d.root, to.Local, to.Domain)
-	}
-	if err == nil {
-		err = d.along(ctx, y, r)
-	}
-	if err == nil {
-		return spool.Outcome{State: spool.StateDelivered}, nil
-	}
-	return d.deferred(y, err), err
-}
 
 // errNotYet is the error of a kind of delivery that this server does not have.
 type errNotYet struct{ kind route.Kind }
 
 func (e errNotYet) Error() string { return "delivery to a " + e.kind.String() + " is not built yet" }
 
-// along delivers along a route.
+// along delivers along a route that does not leave this server.
 func (d *Deliverer) along(ctx context.Context, y delivery, r route.Route) error {
 	switch r.Kind {
 	case route.User:
 		return d.local(ctx, y, r.Account)
 	case route.NoUser:
-		return errors.New("there is nobody of that name any more")
+		return &failure{permanent: true, status: "5.1.1", reason: "there is nobody of that name at this server"}
 	}
 	return errNotYet{r.Kind}
-}
-
-// deferred is the outcome of an attempt that did not deliver.
-func (d *Deliverer) deferred(y delivery, err error) spool.Outcome {
-	attempt := y.Tries(y.place) + 1
-	wait := d.opts.Schedule.Wait(attempt)
-	outcome := spool.Outcome{State: spool.StateQueued, Until: d.root.Now().Add(wait), Note: err.Error()}
-	var notYet errNotYet
-	if outcome.Free = errors.As(err, &notYet); outcome.Free {
-		y.log.Debug("delivery waits", "err", err)
-	} else {
-		y.log.Warn("delivery is deferred", "err", err, "attempt", attempt, "next", wait)
-	}
-	return outcome
-}
-
-// deferAll puts a message off whose text cannot be opened.
-func (d *Deliverer) deferAll(lease *spool.Lease, err error) map[int]spool.Outcome {
-	outcomes := make(map[int]spool.Outcome, len(lease.Recipients))
-	for place := range lease.Recipients {
-		outcomes[place] = d.deferred(delivery{lease, nil, place, d.log.With("message", lease.ID, "key", lease.Key())}, err)
-	}
-	return outcomes
 }
 
 const logTime = "2006-01-02 15:04:05"
 
 // logDelivery writes a line of the smail log (docs/reference/delivery.md 8).
 func (d *Deliverer) logDelivery(y delivery, medium, parameter, remoteID string) {
-	y.log.Info("delivered", "by", medium, "where", parameter, "after", d.root.Now().Sub(y.Time).Round(time.Millisecond))
+	y.log.Info("delivered", "to", y.to().Address, "by", medium, "where", parameter, "remote", remoteID,
+		"after", d.root.Now().Sub(y.Time).Round(time.Millisecond))
 	if d.opts.MailLog == nil {
 		return
 	}
@@ -202,4 +229,10 @@ func (d *Deliverer) logDelivery(y delivery, medium, parameter, remoteID string) 
 		d.root.Now().Format(logTime), remoteID); err != nil {
 		d.log.Debug("smail log", "err", err)
 	}
+}
+
+// notYet reports whether err is of something that is not built.
+func notYet(err error) bool {
+	var e errNotYet
+	return errors.As(err, &e)
 }

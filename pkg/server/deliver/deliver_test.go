@@ -19,6 +19,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/deliver"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -31,6 +32,7 @@ type fixture struct {
 	admin *admin.Service
 	queue *spool.Queue
 	disk  *disk
+	net   *network
 
 	mu  sync.Mutex
 	now time.Time
@@ -59,8 +61,46 @@ func (d *disk) setRoom(n int) {
 	d.room = n
 }
 
+// A network has a host for every domain.
+type network struct {
+	mu      sync.Mutex
+	results map[string][]outbound.Result // by address: what comes of the next attempts
+	sent    []string                     // addresses that got a message
+	hold    map[string]chan struct{}     // domains whose host answers when the channel is closed
+}
+
+func (n *network) Plan(_ context.Context, domain string) (outbound.Route, error) {
+	return outbound.Route{Key: domain}, nil
+}
+
+func (n *network) Send(ctx context.Context, r outbound.Route, m outbound.Message) []outbound.Result {
+	n.mu.Lock()
+	hold := n.hold[r.Key]
+	n.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all []outbound.Result
+	for _, to := range m.Recipients {
+		result := outbound.Result{State: outbound.Delivered}
+		if next := n.results[to.Address]; len(next) > 0 {
+			result, n.results[to.Address] = next[0], next[1:]
+		}
+		if result.State == outbound.Delivered {
+			n.sent = append(n.sent, to.Address)
+		}
+		all = append(all, result)
+	}
+	return all
+}
+
 func newFixture(t *testing.T) *fixture {
-	f := &fixture{t: t, dir: filepath.Join(t.TempDir(), "MailRoot"), now: time.Unix(1_800_000_000, 0), disk: &disk{FS: tabfile.OS(), room: -1}}
+	f := &fixture{net: &network{results: map[string][]outbound.Result{}}, t: t, dir: filepath.Join(t.TempDir(), "MailRoot"), now: time.Unix(1_800_000_000, 0), disk: &disk{FS: tabfile.OS(), room: -1}}
 	err := mailroot.Create(f.dir, mailroot.NewRoot{
 		Domains: []string{"foo.test"}, Account: "u0", AccountPassword: "x", Admin: "admin", AdminPassword: "x",
 	})
@@ -123,7 +163,7 @@ func (f *fixture) put(text string, from string, to ...string) {
 // run works on the queue until every recipient that is due has had its attempt.
 func (f *fixture) run(boxes deliver.Mailboxes) {
 	f.t.Helper()
-	d := deliver.New(f.root, f.queue, boxes, deliver.Options{Workers: 3, Host: "mx.test"})
+	d := deliver.New(f.root, f.queue, boxes, f.net, deliver.Options{Workers: 3, Host: "mx.test"})
 	ctx, cancel := context.WithCancel(f.t.Context())
 	defer cancel()
 	done := make(chan struct{})
@@ -250,7 +290,7 @@ func TestMessageDeliveredBeforeTheServerDiedIsNotDeliveredTwice(t *testing.T) {
 	f := newFixture(t)
 	f.put("Subject: x\r\n\r\n", "s@ext.test", "u1@foo.test")
 	ctx, cancel := context.WithCancel(t.Context())
-	deliver.New(f.root, f.queue, dies{f.boxes(), cancel}, deliver.Options{Workers: 1, Host: "mx.test"}).Run(ctx)
+	deliver.New(f.root, f.queue, dies{f.boxes(), cancel}, f.net, deliver.Options{Workers: 1, Host: "mx.test"}).Run(ctx)
 	if got := f.mail("u1"); len(got) != 1 || f.queue.Len() != 1 {
 		t.Fatalf("before the restart: %d messages in the mailbox, %d in the queue; want 1 and 1", len(got), f.queue.Len())
 	}
@@ -268,9 +308,10 @@ func TestMessageDeliveredBeforeTheServerDiedIsNotDeliveredTwice(t *testing.T) {
 	}
 }
 
-func TestMailThatCannotBeDeliveredStaysInTheQueue(t *testing.T) {
+func TestMailThatCannotBeDeliveredNowStaysInTheQueue(t *testing.T) {
 	f := newFixture(t)
-	f.put("Subject: x\r\n\r\n", "s@ext.test", "gone@foo.test", "x@elsewhere.test", "u3@foo.test")
+	f.net.results["x@elsewhere.test"] = []outbound.Result{{State: outbound.Temporary, Code: 450, Reply: "450 4.2.0 greylisted", Host: "mx.elsewhere.test"}}
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "x@elsewhere.test", "y@Elsewhere.test", "u3@foo.test")
 	if err := f.admin.SetUserVars(t.Context(), "foo.test", "u3", admin.Setting{Name: "MaxMBSize", Value: "1"}); err != nil {
 		t.Fatal(err)
 	}
@@ -279,8 +320,8 @@ func TestMailThatCannotBeDeliveredStaysInTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.run(f.boxes())
-	if n := f.queue.Len(); n != 1 {
-		t.Fatalf("%d messages are queued, want 1", n)
+	if n := f.queue.Len(); n != 1 || !slices.Equal(f.net.sent, []string{"y@Elsewhere.test"}) {
+		t.Fatalf("%d messages are queued, sent to %q; want 1, and the one recipient that was taken", n, f.net.sent)
 	}
 	logs := must(filepath.Glob(filepath.Join(f.dir, "spool", "live", "*.log")))
 	if len(logs) != 1 {
@@ -290,10 +331,80 @@ func TestMailThatCannotBeDeliveredStaysInTheQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"<gone@foo.test> there is nobody", "<x@elsewhere.test> delivery to a remote", "<u3@foo.test> "} {
+	for _, want := range []string{"<x@elsewhere.test> mx.elsewhere.test: 450 4.2.0 greylisted", "<u3@foo.test> the mailbox is full"} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("log of the message lacks %q:\n%s", want, log)
 		}
+	}
+	f.mu.Lock()
+	f.now = f.now.Add(time.Hour)
+	f.mu.Unlock()
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	f.run(f.boxes())
+	if n := f.queue.Len(); n != 0 || len(f.net.sent) != 2 || len(f.mail("u3")) != 1 {
+		t.Errorf("an hour later %d messages are queued, sent to %q, %d in the mailbox", n, f.net.sent, len(f.mail("u3")))
+	}
+}
+
+func TestMailThatCanNeverBeDeliveredIsFrozen(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["x@elsewhere.test"] = []outbound.Result{{State: outbound.Permanent, Code: 550, Reply: "550 5.1.1 no such user", Host: "mx.elsewhere.test"}}
+	f.put("Subject: x\r\n\r\n", "", "gone@foo.test", "x@elsewhere.test", "u1@foo.test")
+	f.run(f.boxes())
+	var frozen []string
+	for m, err := range f.admin.Frozen(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		frozen = append(frozen, m.To)
+	}
+	slices.Sort(frozen)
+	if want := []string{"gone@foo.test", "x@elsewhere.test"}; !slices.Equal(frozen, want) || f.queue.Len() != 0 || len(f.mail("u1")) != 1 {
+		t.Errorf("frozen are %q, %d queued, %d delivered; want %q, 0 and 1", frozen, f.queue.Len(), len(f.mail("u1")), want)
+	}
+}
+
+// TestSlowDomainKeepsUpNoOther has more mail for a domain that does not answer than
+// there are workers.
+func TestSlowDomainKeepsUpNoOther(t *testing.T) {
+	f := newFixture(t)
+	slow := make(chan struct{})
+	f.net.hold = map[string]chan struct{}{"slow.test": slow}
+	const messages = 50
+	for n := range messages {
+		f.put("Subject: x\r\n\r\n", "s@ext.test", fmt.Sprintf("r%d@slow.test", n), fmt.Sprintf("r%d@d%d.test", n, n%7))
+	}
+	d := deliver.New(f.root, f.queue, f.boxes(), f.net, deliver.Options{Workers: 2, Destinations: 3, PerDomain: 2})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() { d.Run(ctx); close(done) }()
+	count := func() int {
+		f.net.mu.Lock()
+		defer f.net.mu.Unlock()
+		return len(f.net.sent)
+	}
+	for count() < messages {
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("%d messages were sent while one domain is slow, want %d", count(), messages)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	close(slow)
+	for f.queue.Len() > 0 {
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("%d messages are left", f.queue.Len())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cancel()
+	<-done
+	if got := count(); got != 2*messages {
+		t.Errorf("%d messages were sent, want %d", got, 2*messages)
 	}
 }
 

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -14,6 +15,9 @@ import (
 // of what never changes about the delivery: when it is tried again after a crash, a
 // mailbox that has the message already does not get it twice.
 func (d *Deliverer) local(ctx context.Context, y delivery, u mailroot.User) error {
+	if y.err != nil {
+		return y.err
+	}
 	if _, err := y.body.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -26,8 +30,11 @@ func (d *Deliverer) local(ctx context.Context, y delivery, u mailroot.User) erro
 		Size:        y.Size(),
 		Again:       y.Again,
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		d.logDelivery(y, "LOCAL", owner, "")
+	case errors.Is(err, mailbox.ErrFull):
+		return &failure{status: "4.2.2", reason: "the mailbox is full"}
 	}
 	return err
 }

@@ -62,3 +62,13 @@ func (q *Queue) Unpark(destination string) *Lease {
 		q.lost(p.m, err)
 	}
 }
+
+// Parked returns how many leases wait for a destination.
+func (q *Queue) Parked(destination string) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return 0 // nobody gets them any more
+	}
+	return len(q.parked[destination])
+}
