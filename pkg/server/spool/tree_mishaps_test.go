@@ -1,0 +1,139 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/bounce"
+	"github.com/xmaild/xmaild/pkg/tabfile"
+)
+
+// A fullFS is a disk that may be full, or may refuse to remove.
+type fullFS struct {
+	FS
+	full, keeps bool
+}
+
+func (f *fullFS) Create(name, like string, perm fs.FileMode) (tabfile.File, error) {
+	if f.full {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: syscall.ENOSPC}
+	}
+	return f.FS.Create(name, like, perm)
+}
+
+func (f *fullFS) Remove(name string) error {
+	if f.keeps && strings.Contains(name, queueDir) {
+		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrPermission}
+	}
+	return f.FS.Remove(name)
+}
+
+func TestOldMessagesStayWhereTheyCannotBeTakenOver(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	for n := range 3 {
+		write(t, filepath.Join(dir, "0/0/mess", fmt.Sprint(n)), good)
+	}
+	disk := &fullFS{FS: OS(), full: true}
+	q, err := Open(t.Context(), dir, Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if taken, err := q.TakeOver(t.Context(), nil); !errors.Is(err, syscall.ENOSPC) || taken.Messages != 0 || len(taken.Left) != 1 {
+		t.Errorf("on a full disk: %+v, %v, want none and %v at the first", taken, err, syscall.ENOSPC)
+	}
+	disk.full, disk.keeps = false, true
+	if taken, err := q.TakeOver(t.Context(), nil); err != nil || taken.Messages != 0 || len(taken.Left) != 3 || q.Len() != 0 {
+		t.Errorf("where nothing can be removed: %+v, %v, %d in the queue, want none: they would be delivered twice", taken, err, q.Len())
+	}
+	if names := files(t, filepath.Join(dir, liveDir)); len(names) > 0 {
+		t.Errorf("copies are left: %q", names)
+	}
+	disk.keeps = false
+	if taken, err := q.TakeOver(t.Context(), nil); err != nil || taken.Messages != 3 || q.Len() != 3 {
+		t.Errorf("afterwards: %+v, %v, %d in the queue, want 3", taken, err, q.Len())
+	}
+}
+
+func TestFrozenMessageIsSubmittedOnceByTwoAtATime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	write(t, filepath.Join(dir, "0/0/froz/x"), good)
+	q, _ := openQueue(t, dir)
+	var done atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			err := q.Submit(Name{File: "x"})
+			switch {
+			case err == nil:
+				done.Add(1)
+			case !errors.Is(err, ErrNotFound):
+				t.Errorf("submit: %v, want %v", err, ErrNotFound)
+			}
+		})
+	}
+	all.Wait()
+	if done.Load() != 1 || q.Len() != 1 {
+		t.Errorf("submitted %d times, %d in the queue, want 1", done.Load(), q.Len())
+	}
+}
+
+func TestFrozenFileThatIsNoMessageStays(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	path := filepath.Join(dir, "0/0/froz/x")
+	write(t, path, "no message")
+	q, _ := openQueue(t, dir)
+	if err := q.Submit(Name{File: "x"}); !errors.Is(err, errUnloadable) {
+		t.Errorf("submit: %v, want %v", err, errUnloadable)
+	}
+	if _, err := os.Stat(path); err != nil || q.Len() != 0 {
+		t.Errorf("%v, %d in the queue, want the file where it was", err, q.Len())
+	}
+}
+
+// TestNoticeShowsWhatTheQueueKnows puts both together as a delivery does.
+func TestNoticeShowsWhatTheQueueKnows(t *testing.T) {
+	q, c := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	put(t, q, sample, "Subject: hello\r\n\r\n.dot\r\n")
+	l := lease(t, q)
+	if err := l.End(map[int]Outcome{0: {State: StateQueued, Until: c.now, Note: "451 later"}, 1: {State: StateQueued, Until: c.now, Note: "452 other"}}); err != nil {
+		t.Fatal(err)
+	}
+	l = lease(t, q)
+	body, err := l.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	log, err := l.History(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := l.Recipients[0]
+	var text strings.Builder
+	err = bounce.Write(&text, bounce.Notice{
+		ID: q.NextID('X'), Time: time.Unix(0, 0), To: l.From, Domain: "x.test", Postmaster: "p@x.test", Name: l.Key(), MessageID: l.ID,
+		From: l.From, EnvID: l.EnvID, Ret: l.Ret, Arrived: l.Time, Message: body, ExtraLines: 5, Log: log,
+		Recipients: []bounce.Recipient{{Address: to.Address, ORcpt: to.ORcpt, Notify: to.Notify, Action: bounce.Failed, Reply: "550 5.1.1 no"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"451 later\r\n>>", "Subject: hello\r\n\r\n.dot\r\n", "Final-Recipient: rfc822; ann@foo.test\r\n", "<" + l.Key() + ">"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in\n%s", want, text.String())
+		}
+	}
+	if strings.Contains(text.String(), "452 other") {
+		t.Errorf("it tells of another recipient:\n%s", text.String())
+	}
+}
