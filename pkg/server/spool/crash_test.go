@@ -212,3 +212,71 @@ func TestCrashTestFailsWithoutSyncs(t *testing.T) {
 		t.Error("a disk that syncs nothing lost nothing")
 	}
 }
+
+// TestDerivedMessageIsMadeOnceWhenThePowerGoesAtAnyStep has a list whose copy is
+// derived and then delivered, over several lives that each may end anywhere.
+func TestDerivedMessageIsMadeOnceWhenThePowerGoesAtAnyStep(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	// work does what a deliverer does, and counts the copies that are delivered.
+	work := func(c crashFS, delivered *int) error {
+		q, err := Open(context.Background(), crashDir, Options{FS: c, Clock: func() time.Time { return now }})
+		if err != nil {
+			return err
+		}
+		for q.Len() > 0 {
+			l, err := q.Lease(context.Background())
+			if err != nil {
+				return err
+			}
+			if l.Recipients[0].Address == "list@foo.test" {
+				d, err := l.Derive(0, 0, Envelope{Time: now, Recipients: []Recipient{{Address: "member@ext.test"}}})
+				if err == nil {
+					io.WriteString(d, "copy") // Commit has the error
+					err = d.Commit()
+				}
+				if err != nil && !errors.Is(err, ErrDerived) {
+					return err
+				}
+			} else {
+				*delivered++
+			}
+			if err := l.End(map[int]Outcome{0: {State: StateDelivered}}); err != nil {
+				return err
+			}
+			// What is done with must not come back because of something else.
+			if err := q.Tidy(); err != nil {
+				return err
+			}
+		}
+		return q.Close()
+	}
+	for dieAt := 1; ; dieAt++ {
+		mem := newDisk(t)
+		first := crashFS{crashfs.New(mem, crashfs.Config{})}
+		q, err := Open(context.Background(), crashDir, Options{FS: first, Clock: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := q.Begin(Envelope{Time: now, Recipients: []Recipient{{Address: "list@foo.test"}}})
+		if err == nil {
+			err = d.Commit()
+		}
+		if err = errors.Join(err, q.Close()); err != nil {
+			t.Fatal(err)
+		}
+		delivered := 0
+		c := crashFS{crashfs.New(first.Crash(), crashfs.Config{DieAt: dieAt, Unsynced: dieAt % 3 * 50, Seed: uint64(dieAt)})}
+		err = work(c, &delivered)
+		if err == nil {
+			break
+		}
+		before := delivered
+		if err := work(crashFS{crashfs.New(c.Crash(), crashfs.Config{})}, &delivered); err != nil {
+			t.Fatalf("after a power cut at step %d: %v", dieAt, err)
+		}
+		// A copy whose delivery the queue had not been told of yet is delivered again.
+		if delivered < 1 || delivered > 2 || delivered == 2 && before == 0 {
+			t.Errorf("power cut at step %d: the copy was delivered %d times, %d before it", dieAt, delivered, before)
+		}
+	}
+}

@@ -22,6 +22,8 @@ type Draft struct {
 	written int64 // bytes of the message
 	err     error // the first that came
 	ended   bool
+
+	committed func() error // run when the message is on disk, before anybody gets it; nil: nothing
 }
 
 // tabFile is what a draft needs of its file.
@@ -32,12 +34,13 @@ type tabFile interface {
 }
 
 // Begin begins a message. Its recipients are those of the envelope.
-func (q *Queue) Begin(e Envelope) (*Draft, error) {
+func (q *Queue) Begin(e Envelope) (*Draft, error) { return q.begin(q.newKey(e.Time), e) }
+
+func (q *Queue) begin(key string, e Envelope) (*Draft, error) {
 	if len(e.Recipients) == 0 {
 		return nil, errors.New("spool: a message without a recipient")
 	}
 	d := &Draft{q: q, env: e}
-	key := q.newKey(e.Time)
 	d.name = filepath.Join(q.dir, key+draftSuffix)
 	if err := d.create(); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
@@ -139,6 +142,11 @@ func (d *Draft) Commit() error {
 		return fmt.Errorf("spool: %w", errors.Join(err, remove(d.q.fs, final)))
 	}
 	d.m.size, d.m.start, d.m.offsets = d.written, d.start, d.slots
+	if d.committed != nil {
+		if err := d.committed(); err != nil {
+			d.q.log.Error("progress of a delivery cannot be kept; it goes on by what is remembered", "message", d.m.key, "err", err)
+		}
+	}
 	d.q.add(d.m)
 	return nil
 }

@@ -165,6 +165,9 @@ func (q *Queue) load(ctx context.Context) error {
 			q.log.Warn("log without a message cannot be removed", "message", key, "err", err)
 		}
 	}
+	if err := q.recallDerived(); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
 	if len(q.live) > 0 {
 		q.log.Info("messages wait in the queue", "count", len(q.live))
 	}

@@ -1,0 +1,70 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// ErrDerived is the error of a message that is derived a second time.
+var ErrDerived = errors.New("spool: the message has been made already")
+
+// derivedMark stands in the key of a derived message between that of the message it
+// was made of and its own part: the index of the recipient, a dot, and the step.
+const derivedMark = "~"
+
+// Derive begins a message that is made of this one for the recipient of a place: the
+// copy for the members of a list, a redirected one, a notification. It is a step of
+// the delivery, whose number Progress of the recipient is compared with: when Commit
+// returns nil the message is in the queue and Progress says so, both or neither, and
+// whatever happens the message is made once. [ErrDerived] says that it was before.
+func (l *Lease) Derive(place, step int, e Envelope) (*Draft, error) {
+	key := fmt.Sprintf("%s%s%d.%d", l.m.key, derivedMark, l.Indexes[place], step)
+	l.q.mu.Lock()
+	there := l.q.live[key] != nil
+	l.q.mu.Unlock()
+	if done := l.Progress(place).Done > step; there || done {
+		return nil, ErrDerived
+	}
+	d, err := l.q.begin(key, e)
+	if err != nil {
+		return nil, err
+	}
+	d.committed = func() error {
+		return l.SetProgress(place, Progress{Done: step + 1, Sum: l.Progress(place).Sum})
+	}
+	return d, nil
+}
+
+// origin returns of which message, for which recipient and in which step a message
+// was derived.
+func origin(key string) (parent string, index, step int, ok bool) {
+	at := strings.LastIndex(key, derivedMark)
+	if at < 0 {
+		return "", 0, 0, false
+	}
+	first, second, _ := strings.Cut(key[at+len(derivedMark):], ".")
+	index, err1 := strconv.Atoi(first)
+	step, err2 := strconv.Atoi(second)
+	return key[:at], index, step, err1 == nil && err2 == nil && index >= 0
+}
+
+// recallDerived writes into messages what was derived of them: the power may have gone when
+// the derived one was there and they did not say so yet. The queue is being opened.
+func (q *Queue) recallDerived() error {
+	for key := range q.live {
+		parent, index, step, ok := origin(key)
+		m := q.live[parent]
+		if !ok || m == nil || index >= len(m.slots) || m.slots[index].Done > step || m.slots[index].state != StateQueued {
+			continue
+		}
+		m.slots[index].Done = step + 1
+		l := &Lease{q: q, m: m}
+		if err := l.write(map[int]slot{index: m.slots[index]}, true); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(q.dir, parent+messageSuffix), err)
+		}
+	}
+	return nil
+}
