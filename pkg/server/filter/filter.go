@@ -1,6 +1,8 @@
-// Package filter runs the external programs that look at mail inside the SMTP session:
-// after RCPT, before DATA and after it (docs/reference/services.md 1.17). A program that
-// hangs, dies, floods its output or makes a mess of the message harms that message alone.
+// Package filter runs the external programs that look at mail: inside the SMTP session
+// after RCPT, before DATA and after it (docs/reference/services.md 1.17), and in the queue
+// before a message is delivered here or leaves (docs/reference/delivery.md 4). A program
+// that hangs, dies, floods its output or makes a mess of the message harms that message
+// alone.
 package filter
 
 import (
@@ -97,7 +99,7 @@ type Verdict struct {
 	NewBody io.ReadCloser
 }
 
-// Any reports whether there are filters of a kind.
+// Any reports whether there are filters of a kind of the session.
 func (r *Runner) Any(kind string) bool {
 	for range r.root.Filters(kind) {
 		return true
@@ -157,8 +159,9 @@ func (r *Runner) parse(fields []string) (row, error) {
 
 // What the exit status of a filter means.
 const (
-	exitReject  = 3
+	exitReject  = 3  // in the session
 	exitStop    = 16 // a bit: no further filters
+	exitLater   = 75 // EX_TEMPFAIL of sysexits(3): ask again later, whatever FilterFailure says
 	exitCannot  = 255
 	maxRejected = 510 // bytes of a refusal
 )
@@ -169,7 +172,7 @@ func (r *Runner) run(ctx context.Context, kind string, m Message, body *io.Secti
 		return Verdict{}
 	}
 	log := r.o.Log.With("filters", kind, "message", m.ID)
-	w, err := r.newWork(m, body)
+	w, err := newWork(r.o.TempDir, r.head(m), body)
 	if err != nil {
 		log.Error("filters cannot be run", "err", err)
 		return Verdict{Defer: true}
@@ -208,8 +211,10 @@ func (r *Runner) run(ctx context.Context, kind string, m Message, body *io.Secti
 			err = errors.New(result.String())
 		case result.Exit&^exitStop == exitReject:
 			return Verdict{Reject: true, Reply: w.reply()}
+		case result.Exit == exitLater:
+			return Verdict{Defer: true}
 		default:
-			err = w.take()
+			_, err = w.take()
 		}
 		stop := result.Signal || err == nil && result.Exit&exitStop != 0
 		if err != nil {
@@ -229,17 +234,17 @@ func (r *Runner) run(ctx context.Context, kind string, m Message, body *io.Secti
 // one runs one filter. Its error is that there is no exit status that means anything.
 func (r *Runner) one(ctx context.Context, kind string, m Message, w *work, x row) (program.Result, error) {
 	words := program.Expand(x.words, macros(m, w.path()))
-	result, err := program.Program{Path: words[0], Args: words[1:], Timeout: x.timeout}.Run(ctx)
+	result, err := run(ctx, program.Program{Path: words[0], Args: words[1:], Timeout: x.timeout})
+	exec, exit := numbers(result, err)
+	r.record(kind, m, "", exec, exit, words)
+	return result, err
+}
+
+// run runs a program whose exit status 255 says that it could not do its work.
+func run(ctx context.Context, p program.Program) (program.Result, error) {
+	result, err := p.Run(ctx)
 	if err == nil && result.Exit == exitCannot {
-		err = fmt.Errorf("%s: %v", words[0], result)
-	}
-	switch {
-	case errors.Is(err, program.ErrTimeout):
-		r.record(kind, m, "", execTimeout, exitUnknown, words)
-	case err != nil:
-		r.record(kind, m, "", execCannot, exitUnknown, words)
-	default:
-		r.record(kind, m, "", 0, result.Exit, words)
+		err = fmt.Errorf("%s: %v", p.Path, result)
 	}
 	return result, err
 }
@@ -268,26 +273,11 @@ func addrPort(a netip.AddrPort) string {
 	return "[" + a.Addr().Unmap().WithZone("").String() + "]:" + strconv.Itoa(int(a.Port()))
 }
 
-// Numbers in the filters log (docs/reference/services.md 5.4, appendix A).
-const (
-	execSkipped = -1
-	execTimeout = -5
-	execCannot  = -114
-	exitUnknown = -1
-)
-
-// record writes a line of the filters log.
+// record writes a line of the filters log for a filter inside the session.
 func (r *Runner) record(kind string, m Message, info string, exec, exit int, words []string) {
-	if r.o.Filters == nil {
-		return
-	}
 	rcpt := m.Recipient
 	if kind != PostRcpt && len(m.Recipients) > 1 {
 		rcpt = "*"
 	}
-	err := r.o.Filters.Write(m.From, rcpt, m.Local.Addr().Unmap().String(), m.Remote.Addr().Unmap().String(),
-		r.o.Clock().Local().Format("2006-01-02 15:04:05"), kind, info, strconv.Itoa(exec), strconv.Itoa(exit), strings.Join(words, ";")+";")
-	if err != nil {
-		r.o.Log.Debug("filters log", "err", err)
-	}
+	r.write(logLine{kind, m.From, rcpt, m.Local.Addr(), m.Remote.Addr(), info, exec, exit, words})
 }

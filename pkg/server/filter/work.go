@@ -32,19 +32,21 @@ const (
 type work struct {
 	folder *program.Folder
 	temp   string // for what is kept of the message outside of the folder
+	repair bool   // lines of a message that a program has written get the ends that lines have in the queue
 	head   []byte // the lines before the message
 	body   *io.SectionReader
 	kept   *os.File // what a program has made of the message; nil: body counts
 	made   bool     // the file is as the next program is to find it
 }
 
-// newWork makes the folder of a message. body is nil where there is no message yet.
-func (r *Runner) newWork(m Message, body *io.SectionReader) (*work, error) {
-	folder, err := program.NewFolder(r.o.TempDir)
+// newWork makes the folder of a message. head has the lines before it; body is nil
+// where there is no message yet.
+func newWork(temp string, head []byte, body *io.SectionReader) (*work, error) {
+	folder, err := program.NewFolder(temp)
 	if err != nil {
 		return nil, err
 	}
-	w := &work{folder: folder, temp: r.o.TempDir, head: r.head(m), body: body}
+	w := &work{folder: folder, temp: temp, head: head, body: body}
 	if body != nil {
 		w.head = append(w.head, dataMarker+"\r\n"...)
 	}
@@ -99,14 +101,23 @@ func (w *work) message() *io.SectionReader {
 }
 
 // prepare makes the file for the next program, where the last one has changed it.
-func (w *work) prepare() (err error) {
+func (w *work) prepare() error {
 	if err := w.folder.Delete(rejectFile); err != nil {
 		return err
 	}
 	if w.made {
 		return nil
 	}
-	file, err := w.folder.Create(messageFile)
+	if err := w.write(messageFile); err != nil {
+		return err
+	}
+	w.made = true
+	return nil
+}
+
+// write makes a file with the message as it is now.
+func (w *work) write(name string) (err error) {
+	file, err := w.folder.Create(name)
 	if err != nil {
 		return err
 	}
@@ -121,7 +132,6 @@ func (w *work) prepare() (err error) {
 			return err
 		}
 	}
-	w.made = true
 	return out.Flush()
 }
 
@@ -136,51 +146,68 @@ var (
 	errFlood    = errors.New("it has made the message far larger")
 )
 
-// take looks at what a program that ended well has left. What is wrong with it is the
-// error; the message is as before then. Of a file without a message nothing counts.
-func (w *work) take() error {
+// take looks at what a program that ended well has left, and returns the lines before
+// the message where it has changed anything. What is wrong with the file is the error;
+// the message is as before then. Of a file without a message nothing counts.
+func (w *work) take() (head []byte, err error) {
 	file, err := w.folder.Open(messageFile)
 	if err != nil {
-		return fmt.Errorf("it has left no file: %w", err)
+		return nil, fmt.Errorf("it has left no file: %w", err)
 	}
-	err = w.takeFrom(file)
-	return errors.Join(err, file.Close())
+	head, err = w.takeFrom(file)
+	return head, errors.Join(err, file.Close())
 }
 
-func (w *work) takeFrom(file *os.File) error {
+func (w *work) takeFrom(file *os.File) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w.made = false
 	if w.body == nil {
-		return nil
+		return nil, nil
 	}
 	start, err := messageStart(file, int64(len(w.head)+moreHead))
 	if err != nil {
-		return err
+		return nil, err
+	}
+	head := make([]byte, start)
+	if _, err := io.ReadFull(io.NewSectionReader(file, 0, start), head); err != nil {
+		return nil, err
 	}
 	before, now := w.message(), io.NewSectionReader(file, start, info.Size()-start)
 	switch {
 	case now.Size() == 0 && before.Size() > 0:
-		return errEmpty
+		return nil, errEmpty
 	case now.Size() > 2*w.body.Size()+moreBody:
-		return errFlood
+		return nil, errFlood
 	case now.Size() == before.Size() && same(before, now):
-		head := io.NewSectionReader(file, 0, start)
-		w.made = start == int64(len(w.head)) && same(head, bytes.NewReader(w.head))
-		return nil
+		w.made = bytes.Equal(head, w.head)
+		return head, nil
 	}
 	kept, err := os.CreateTemp(w.temp, "xmaild-")
 	if err != nil {
-		return localError{err}
+		return nil, localError{err}
 	}
-	if _, err := io.Copy(kept, now); err != nil {
-		return localError{errors.Join(err, discard(kept))}
+	if err := w.copy(kept, now); err != nil {
+		return nil, localError{errors.Join(err, discard(kept))}
 	}
 	w.dropBody()
 	w.kept = kept
-	return nil
+	return head, nil
+}
+
+func (w *work) copy(to *os.File, text io.Reader) error {
+	if !w.repair {
+		_, err := io.Copy(to, text)
+		return err
+	}
+	out := bufio.NewWriter(to)
+	lines := &lineWriter{w: out}
+	if _, err := io.Copy(lines, text); err != nil {
+		return err
+	}
+	return errors.Join(lines.Close(), out.Flush())
 }
 
 // messageStart returns where the message begins in a file that a program may have
@@ -224,9 +251,9 @@ func same(a, b io.ReaderAt) bool {
 	}
 }
 
-// reply returns what a program that refuses wants the client to be told, "" where that
-// is nothing, or no reply of SMTP.
-func (w *work) reply() string {
+// reason returns the line that a program that refuses has left, as it is, "" where there
+// is none.
+func (w *work) reason() string {
 	file, err := w.folder.Open(rejectFile)
 	if err != nil {
 		return ""
@@ -236,7 +263,13 @@ func (w *work) reply() string {
 		return ""
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
-	line = strings.TrimRight(line, "\r ")
+	return strings.TrimRight(line, "\r ")
+}
+
+// reply returns what a program that refuses wants the client to be told, "" where that
+// is nothing, or no reply of SMTP.
+func (w *work) reply() string {
+	line := w.reason()
 	if len(line) < 5 || line[0] != '4' && line[0] != '5' || !isDigit(line[1]) || !isDigit(line[2]) || line[3] != ' ' {
 		return ""
 	}
