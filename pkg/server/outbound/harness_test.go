@@ -232,6 +232,7 @@ type receiver struct {
 	// What it answers; nil: it takes all. step is MAIL, RCPT or DATA.
 	answer func(step, arg string) *smtp.SMTPError
 	secret string // that logs in the user "relay"; "": there is no AUTH
+	listen string // where, if not at the loopback
 	count  bool   // counts the bytes of texts, and does not keep them
 
 	mu    sync.Mutex
@@ -251,7 +252,10 @@ func receive(t *testing.T, change func(*receiver)) *receiver {
 	if change != nil {
 		change(r)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if r.listen == "" {
+		r.listen = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", r.listen)
 	if err != nil {
 		t.Fatal(err)
 	}

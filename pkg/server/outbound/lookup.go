@@ -31,7 +31,7 @@ func (s *Sender) targets(ctx context.Context, branch Branch, hosts []Host) (all 
 			failures = append(failures, temporary("4.4.4", "host %s cannot be looked up: %v", h.Name, errs[i]))
 		}
 		for _, ip := range found[i] {
-			if (branch == ByMX || branch == ByAddress) && s.o.Own(ip) {
+			if strangers := branch == ByMX || branch == ByAddress || branch == ByLiteral; strangers && s.o.Own(ip) {
 				return nil, nil, true
 			}
 			all = append(all, target{h, netip.AddrPortFrom(ip, h.Port)})

@@ -10,6 +10,13 @@
 //   - STARTTLS is used wherever it is offered, unless NeedTLS=0 forbids it. Where the
 //     handshake fails the message goes in clear by a new connection, unless NeedTLS=2,
 //     which also wants a certificate that is good for the name of the host.
+//   - A password goes in clear only to a host without TLS, and only at level 0 or where
+//     NeedTLS=0 is said; a host that may not be trusted without its certificate wants
+//     NeedTLS=2.
+//   - Text of 8 bits for a host without 8BITMIME is refused at level 1, as RFC 6152 3
+//     has it; at level 0 it is sent as it is. UTF-8 in addresses, or in the header of a
+//     message that came with SMTPUTF8, is refused for a host that does not know it; but
+//     domains are written in ASCII then.
 //   - A refusal of the connection, of EHLO or of a login is not one of the message:
 //     the next host is tried, and the message waits where there is none.
 //   - All addresses of all hosts are tried; a host that is dead is left alone for a
@@ -22,6 +29,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
@@ -90,6 +98,7 @@ type Sender struct {
 	o    Options
 	log  *slog.Logger
 	pool *pool
+	told sync.Map // warnings
 }
 
 // New returns a Sender.

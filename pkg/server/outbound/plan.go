@@ -89,7 +89,7 @@ func (s *Sender) Plan(ctx context.Context, domain string) (Route, error) {
 		if strings.TrimSpace(list) != "" {
 			return s.list(ByDefault, "DefaultSMTPGateways", list, "", base)
 		}
-		s.log.Warn("DefaultSMTPGateways is empty, and counts as absent: it would make all mail vanish")
+		s.warn("DefaultSMTPGateways is empty, and counts as absent: it would make all mail vanish", nil)
 	}
 	if ip, ok := parseLiteral(domain); ok {
 		h := Host{Port: DefaultPort, Entry: ip.String(), HostOptions: base}.literal(ip)
@@ -109,6 +109,13 @@ func (s *Sender) Relay(list, options string) (Route, error) {
 	return s.list(ByRelay, "smtprelay", list, options, base)
 }
 
+// warn tells the administrator of something once, and not for every message.
+func (s *Sender) warn(text string, err error) {
+	if _, told := s.told.LoadOrStore(fmt.Sprint(text, err), true); !told {
+		s.log.Warn(text, "err", err)
+	}
+}
+
 // base returns what SmtpGwConfig says for all hosts; the options of a host win.
 func (s *Sender) base(vars mailroot.ServerVars) (HostOptions, error) {
 	o, err := parseOptions(vars.String("SmtpGwConfig"), HostOptions{TLS: TLSOffered})
@@ -119,7 +126,7 @@ func (s *Sender) base(vars mailroot.ServerVars) (HostOptions, error) {
 }
 
 // misconfigured is an error of the administrator, who may mend it while the mail
-// waits. Whoever sent it is not told the details.
+// waits.
 func misconfigured(where string, err error) error {
 	return &Error{Enhanced: "4.3.5", Text: "the server is not configured properly", Err: fmt.Errorf("%s: %w", where, err)}
 }
@@ -153,7 +160,7 @@ func (s *Sender) list(branch Branch, where, list, options string, base HostOptio
 		return Route{}, misconfigured(where, err)
 	}
 	if err != nil {
-		s.log.Warn("hosts are left out that cannot be read", "where", where, "err", err)
+		s.warn("hosts of "+where+" are left out that cannot be read", err)
 	}
 	return r, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+	"github.com/foxcpp/go-mockdns"
 
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/resolve/resolvetest"
@@ -377,6 +379,7 @@ func TestServerThatIsItsOwnMXByAddressDoesNotCallItself(t *testing.T) {
 	}
 	want(t, w.one("loop.test"), outbound.Permanent, "5.4.6")
 	want(t, w.one("us.test"), outbound.Permanent, "5.4.6") // an address without MX
+	want(t, w.one("[127.0.0.1]"), outbound.Permanent, "5.4.6")
 	if got := w.called(); got != "" {
 		t.Errorf("called were %q, want none", got)
 	}
@@ -436,6 +439,45 @@ func TestAddressLiteralIsCalledAsItIs(t *testing.T) {
 	want(t, w.one("[192.0.2.77]"), outbound.Delivered, "192.0.2.77")
 	if to := r.got()[0].to[0]; to != "bob@[192.0.2.77]" {
 		t.Errorf("recipient is %s", to)
+	}
+}
+
+func TestHostsAreGreetedByAName(t *testing.T) {
+	const none = `"HeloDomain"` + "\t" + `""` + "\n"
+	public := "127.0.0.1"
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsGlobalUnicast() {
+			public = p.Addr().String()
+		}
+	}
+	byDNS := "root.test" // nobody asks the DNS for the name of the loopback
+	if public != "127.0.0.1" {
+		byDNS = "dns.ours.test"
+	}
+	for _, c := range []struct{ server, helo, ip, want string }{
+		{`"HeloDomain"` + "\t" + `"mail.ours.test"` + "\n", "", public, "mail.ours.test"},
+		{`"HeloDomain"` + "\t" + `"mail.ours.test"` + "\n", "other.test", public, "other.test"},
+		{`"HeloDomain"` + "\t" + `"no host"` + "\n" + `"RootDomain"` + "\t" + `"root.test"` + "\n", "", "127.0.0.1", "root.test"},
+		{none + `"RootDomain"` + "\t" + `"root.test"` + "\n", "", public, byDNS},
+		{none + `"RootDomain"` + "\t" + `""` + "\n", "", "127.0.0.1", "[127.0.0.1]"},
+	} {
+		r := receive(t, func(r *receiver) { r.listen = c.ip + ":0" })
+		dns := maps.Clone(zones)
+		words := strings.Split(public, ".")
+		slices.Reverse(words)
+		dns[strings.Join(words, ".")+".in-addr.arpa."] = mockdns.Zone{PTR: []string{"Dns.Ours.Test."}}
+		w := newWorld(t, dns, map[string]string{"server.tab": c.server}, nil)
+		w.at("192.0.2.10", r.addr)
+		m := message("bob@one.test")
+		m.Helo = c.helo
+		want(t, w.send("one.test", m)[0], outbound.Delivered)
+		if helo := r.got()[0].helo; helo != c.want {
+			t.Errorf("with %q the host at %s was greeted by %q, want %q", c.server, c.ip, helo, c.want)
+		}
 	}
 }
 
