@@ -210,6 +210,8 @@ func (d *Deliverer) along(ctx context.Context, y delivery, r route.Route) error 
 	switch r.Kind {
 	case route.User:
 		return d.local(ctx, y, r.Account)
+	case route.List:
+		return d.list(ctx, y, r.Account)
 	case route.NoUser:
 		return &failure{permanent: true, status: "5.1.1", reason: "there is nobody of that name at this server"}
 	}

@@ -366,6 +366,55 @@ func TestMailThatCanNeverBeDeliveredIsFrozen(t *testing.T) {
 	}
 }
 
+func TestListSendsOneCopyToItsMembers(t *testing.T) {
+	f := newFixture(t)
+	if err := f.admin.UserAdd(t.Context(), "foo.test", "news", "x", "M"); err != nil {
+		t.Fatal(err)
+	}
+	for member, perms := range map[string]string{"u1@foo.test": "RW", "u2@foo.test": "W", "x@else.test": "R"} {
+		if err := f.admin.MemberAdd(t.Context(), "foo.test", "news", member, perms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.put("Subject: x\r\nReply-To: s@ext.test\r\nList-Id: <old>\r\nX-Long: a\r\n b\r\n\r\nReply-To: body\r\n", "s@ext.test", "news@foo.test")
+	f.run(f.boxes())
+	want := "Return-Path: <s@ext.test>\r\nDelivered-To: u1@foo.test\r\nDelivered-To: news@foo.test\r\nReply-To: news@foo.test\r\n" +
+		"List-Id: <news.foo.test>\r\nList-Post: <mailto:news@foo.test>\r\nList-Unsubscribe: <mailto:postmaster@foo.test?subject=unsubscribe%20news@foo.test>\r\n" +
+		"Precedence: list\r\nSubject: x\r\nX-Long: a\r\n b\r\n\r\nReply-To: body\r\n"
+	if got := f.mail("u1"); !slices.Equal(got, []string{want}) {
+		t.Errorf("a member got %q, want %q", got, want)
+	}
+	if !slices.Equal(f.net.sent, []string{"x@else.test"}) || len(f.mail("u2")) != 0 || f.queue.Len() != 0 {
+		t.Errorf("sent to %q, %d in the mailbox of a member who only writes, %d queued", f.net.sent, len(f.mail("u2")), f.queue.Len())
+	}
+}
+
+func TestListsThatContainEachOtherEnd(t *testing.T) {
+	f := newFixture(t)
+	for list, member := range map[string]string{"one": "two@foo.test", "two": "one@foo.test"} {
+		if err := f.admin.UserAdd(t.Context(), "foo.test", list, "x", "M"); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []string{member, "u1@foo.test"} {
+			if err := f.admin.MemberAdd(t.Context(), "foo.test", list, m, "RW"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.put("Subject: x\r\n\r\n", "", "one@foo.test")
+	f.run(f.boxes())
+	var frozen []string
+	for m, err := range f.admin.Frozen(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		frozen = append(frozen, m.To)
+	}
+	if len(f.mail("u1")) != 2 || !slices.Equal(frozen, []string{"one@foo.test"}) || f.queue.Len() != 0 {
+		t.Errorf("a member of both got %d messages, frozen are %q, %d queued; want 2, one@foo.test and 0", len(f.mail("u1")), frozen, f.queue.Len())
+	}
+}
+
 // TestSlowDomainKeepsUpNoOther has more mail for a domain that does not answer than
 // there are workers.
 func TestSlowDomainKeepsUpNoOther(t *testing.T) {

@@ -1,0 +1,153 @@
+package deliver
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/xmaild/xmaild/pkg/server/address"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/spool"
+	"github.com/xmaild/xmaild/pkg/tabfile"
+)
+
+// list sends a message to the members of a mailing list, as one message with a
+// recipient for each (docs/reference/delivery.md 2.5). Who may write to a list was
+// asked when the message was taken.
+func (d *Deliverer) list(_ context.Context, y delivery, list mailroot.User) error {
+	if y.err != nil {
+		return y.err
+	}
+	owner := list.Name + "@" + list.Domain
+	vars, err := d.root.UserVars(list)
+	if err != nil {
+		return err
+	}
+	if err := d.checkLoop(y, owner); err != nil {
+		return err
+	}
+	copied := y.Envelope
+	copied.Recipients, err = d.members(y, list)
+	if err != nil {
+		return err
+	}
+	if len(copied.Recipients) == 0 {
+		d.logDelivery(y, "LIST", owner, "")
+		return nil
+	}
+	if sender, ok := vars.Lookup("ListSender"); ok {
+		copied.From = sender
+	}
+	copied.Mail, copied.Ret, copied.EnvID = "", "", ""
+	top := d.listHeader(y, list, owner, vars)
+	drop := func(name string) bool {
+		return strings.HasPrefix(name, "List-") || name == "Reply-To" && replyTo(vars)
+	}
+	err = d.derive(y, 0, copied, func(w io.Writer) error { return rewrite(w, y.body, top, drop) })
+	if err == nil {
+		d.logDelivery(y, "LIST", owner, "")
+	}
+	return err
+}
+
+// derive puts a message that is made of another into the queue; once, however often
+// it is called.
+func (d *Deliverer) derive(y delivery, step int, e spool.Envelope, write func(io.Writer) error) error {
+	draft, err := y.Derive(y.place, step, e)
+	if errors.Is(err, spool.ErrDerived) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer draft.Abort() // nothing after Commit
+	if y.body != nil {
+		if _, err := y.body.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	if err := write(draft); err != nil {
+		return err
+	}
+	return draft.Commit()
+}
+
+// members returns those who get the mail of a list.
+func (d *Deliverer) members(y delivery, list mailroot.User) ([]spool.Recipient, error) {
+	table, err := d.root.Members(list)
+	if err != nil {
+		return nil, err
+	}
+	var all []spool.Recipient
+	for m := range table.All() {
+		if !strings.Contains(m.Perms, "R") {
+			continue
+		}
+		if _, err := address.Parse(m.Address); err != nil {
+			y.log.Warn("member of a list has no address", "list", list.Name+"@"+list.Domain, "member", m.Address, "err", err)
+			continue
+		}
+		all = append(all, spool.Recipient{Address: m.Address})
+	}
+	return all, nil
+}
+
+// replyTo reports whether answers go to the list.
+func replyTo(vars mailroot.Variables) bool {
+	value, ok := vars.Lookup("UseReplyTo")
+	return !ok || mailroot.Atoi(value) != 0
+}
+
+// listHeader returns what a copy has on top: Delivered-To, by which the list knows
+// its own mail when it comes back, and what RFC 2369 and RFC 2919 want of a list.
+func (d *Deliverer) listHeader(y delivery, list mailroot.User, owner string, vars mailroot.Variables) []string {
+	top := []string{"Delivered-To: " + owner}
+	if replyTo(vars) {
+		top = append(top, "Reply-To: "+y.to().Address)
+	}
+	top = append(top, fmt.Sprintf("List-Id: <%s.%s>", list.Name, list.Domain), "List-Post: <"+mailto(owner)+">")
+	admin := d.root.Vars().String("PostMaster")
+	if sender, ok := vars.Lookup("ListSender"); ok && sender != "" {
+		admin = sender
+	}
+	if admin != "" {
+		top = append(top, fmt.Sprintf("List-Unsubscribe: <%s?subject=%s>", mailto(admin), url.PathEscape("unsubscribe "+owner)))
+	}
+	return append(top, "Precedence: list")
+}
+
+func mailto(addr string) string { return "mailto:" + url.PathEscape(addr) }
+
+// errLoop is the error of a message that comes back to where it has been.
+var errLoop = &failure{permanent: true, status: "5.4.6", reason: "mail loop detected"}
+
+// checkLoop returns errLoop where a message has been at an address before, or has
+// come through too many servers (docs/reference/delivery.md 2.10).
+func (d *Deliverer) checkLoop(y delivery, owner string) error {
+	if _, err := y.body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	fields, err := readHeader(bufio.NewReader(y.body))
+	if err != nil {
+		return err
+	}
+	hops := 0
+	for _, f := range fields {
+		switch f.name {
+		case "Received", "X-Deliver-To":
+			hops++
+		case "Delivered-To":
+			if tabfile.EqualFold(f.value(), owner) {
+				return errLoop
+			}
+		}
+	}
+	if hops > d.root.Vars().Number("MaxMTAOps") {
+		return errLoop
+	}
+	return nil
+}
