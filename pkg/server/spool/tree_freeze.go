@@ -144,8 +144,8 @@ func (q *Queue) levels() (int, error) {
 
 // settle ends what a crash has left between the freezing of a recipient and the end
 // of its lease: it is frozen.
-func (q *Queue) settle(n Name) {
-	for _, name := range liveNames(n) {
+func (q *Queue) settle(n Name, digests map[string]string) {
+	for _, name := range liveNames(n, digests) {
 		q.mu.Lock()
 		m := q.live[name.key]
 		if m == nil || name.index >= len(m.slots) || m.slots[name.index].state != StateQueued || m.isLeased(name.index) {

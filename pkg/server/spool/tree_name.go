@@ -46,7 +46,7 @@ func takenKey(n Name) string {
 // takenName returns the name that a key of takenKey is made of.
 func takenName(key string) (Name, bool) {
 	parts := strings.SplitN(key, "-", 4)
-	if len(parts) != 4 {
+	if len(parts) != 4 || strings.Contains(key, derivedMark) {
 		return Name{}, false
 	}
 	n := Name{File: parts[3]}
@@ -86,16 +86,36 @@ func frozenName(key string, index, levels int, host string) Name {
 	if n, ok := takenName(key); ok {
 		return n
 	}
-	n := Name{File: fmt.Sprintf("0.0.%x.%x.%s", []byte(key), index, host)} // a key that is not ours
 	first, random, _ := strings.Cut(key, "-")
-	if micros, err := strconv.ParseInt(first, 16, 64); err == nil && isHex(random) {
-		n.File = fmt.Sprintf("%013d.%x.%s.%x.%s", micros/1000, micros%1000, random, index, host)
+	micros, _ := strconv.ParseInt(first, 16, 64)
+	if !isHex(random) {
+		random = keyDigest(key)
 	}
+	n := Name{File: fmt.Sprintf("%013d.%x.%s.%x.%s", micros/1000, micros%1000, random, index, host)}
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s %d", key, index)
 	sum := int(h.Sum32() >> 1)
 	n.Level0, n.Level1 = sum%levels, sum/levels%levels
 	return n
+}
+
+// keyDigest stands for a key that has no random part of its own, that of a derived
+// message.
+func keyDigest(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:8])
+}
+
+// digests returns the keys of the live queue that have no random part of their own,
+// by what stands for them. The caller has the lock.
+func (q *Queue) digests() map[string]string {
+	keys := make(map[string]string)
+	for key := range q.live {
+		if strings.Contains(key, derivedMark) {
+			keys[keyDigest(key)] = key
+		}
+	}
+	return keys
 }
 
 // A liveName is a recipient in the live queue.
@@ -106,7 +126,7 @@ type liveName struct {
 
 // liveNames returns the recipients of the live queue that a frozen message may be
 // of, if they are there.
-func liveNames(n Name) []liveName {
+func liveNames(n Name, digests map[string]string) []liveName {
 	all := []liveName{{takenKey(n), 0}}
 	parts := strings.SplitN(n.File, ".", 5)
 	millis, ok := nameMillis(n.File)
@@ -117,6 +137,9 @@ func liveNames(n Name) []liveName {
 	index, err2 := strconv.ParseInt(parts[3], 16, 32)
 	if err1 != nil || err2 != nil || micros < 0 || index < 0 {
 		return all
+	}
+	if key, ok := digests[parts[2]]; ok {
+		all = append(all, liveName{key, int(index)})
 	}
 	return append(all, liveName{fmt.Sprintf("%x-%s", millis*1000+micros, parts[2]), int(index)})
 }

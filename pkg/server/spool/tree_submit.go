@@ -29,7 +29,7 @@ func (q *Queue) submission(n Name) (source, error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, name := range liveNames(n) {
+	for _, name := range liveNames(n, q.digests()) {
 		if m := q.live[name.key]; m != nil && name.index < len(m.slots) && m.slots[name.index].state == StateQueued {
 			return source{}, fmt.Errorf("%s is in the queue: %w", n.File, fs.ErrExist)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,9 @@ func (q *Queue) TakeOver(ctx context.Context, due func(last time.Time, tries int
 	q.taking.Lock()
 	defer q.taking.Unlock()
 	t := taking{q: q, due: due}
+	q.mu.Lock()
+	t.digests = q.digests()
+	q.mu.Unlock()
 	err := t.tree(ctx)
 	if t.Messages > 0 || len(t.Aside) > 0 || len(t.Left) > 0 {
 		q.log.Info("messages of the old queue are taken over", "count", t.Messages, "aside", len(t.Aside), "left", len(t.Left))
@@ -46,14 +50,47 @@ func (q *Queue) TakeOver(ctx context.Context, due func(last time.Time, tries int
 	return t.Takeover, err
 }
 
-// A taking is a run of TakeOver.
+// A taking is a run of TakeOver. Some leaves are worked on at a time, since a disk
+// takes many syncs at once.
 type taking struct {
-	Takeover
 	q   *Queue
 	due func(last time.Time, tries int) time.Time
+
+	digests map[string]string // of keys in the live queue
+
+	mu sync.Mutex
+	Takeover
 }
 
+const takeWorkers = 8
+
 func (t *taking) tree(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	leaves := make(chan Name)
+	var workers sync.WaitGroup
+	for range takeWorkers {
+		workers.Go(func() {
+			for leaf := range leaves {
+				if err := t.leaf(ctx, leaf); err != nil {
+					stop(err) // the first one counts
+				}
+			}
+		})
+	}
+	err := t.leaves(ctx, leaves)
+	close(leaves)
+	workers.Wait()
+	slices.Sort(t.Aside)
+	slices.Sort(t.Left)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// leaves sends the leaves of the tree.
+func (t *taking) leaves(ctx context.Context, to chan<- Name) error {
 	root := t.q.tree().Dir
 	first, err := t.q.numbers(root)
 	if err != nil {
@@ -65,8 +102,10 @@ func (t *taking) tree(ctx context.Context) error {
 			return err
 		}
 		for _, level1 := range second {
-			if err := t.leaf(ctx, Name{Level0: level0, Level1: level1}); err != nil {
-				return err
+			select {
+			case to <- Name{Level0: level0, Level1: level1}:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
 	}
@@ -124,7 +163,7 @@ func (t *taking) leaf(ctx context.Context, leaf Name) error {
 		return err
 	}
 	for _, file := range frozen {
-		t.q.settle(Name{leaf.Level0, leaf.Level1, file})
+		t.q.settle(Name{leaf.Level0, leaf.Level1, file}, t.digests)
 	}
 	return t.q.sweep(leaf)
 }
@@ -162,7 +201,9 @@ func (t *taking) batch(ctx context.Context, leaf Name, dir string, files []strin
 		}
 	}
 	done, err := t.q.settleTaken(batch)
+	t.mu.Lock()
 	t.Messages += done
+	t.mu.Unlock()
 	for _, one := range batch {
 		if one.err != nil {
 			t.left(one.path, one.err)
@@ -185,7 +226,9 @@ func (t *taking) when(s source, log string) slot {
 }
 
 func (t *taking) left(path string, err error) {
+	t.mu.Lock()
 	t.Left = append(t.Left, path)
+	t.mu.Unlock()
 	t.q.log.Error("message of the old queue stays where it is", "file", path, "err", err)
 }
 
@@ -207,7 +250,9 @@ func (t *taking) aside(s source, why error) error {
 	if err := t.q.fs.Rename(s.path, to); err != nil {
 		return err
 	}
+	t.mu.Lock()
 	t.Aside = append(t.Aside, to)
+	t.mu.Unlock()
 	t.q.log.Error("file of the old queue holds no message, and is put aside", "file", to, "was", s.path, "err", why)
 	return errors.Join(t.q.folders.Sync(t.q.bad), t.q.folders.Sync(filepath.Dir(s.path)))
 }

@@ -279,13 +279,25 @@ func TestNamesOfTheTreeLeadBackToTheQueue(t *testing.T) {
 	for range 100 {
 		key := q.newKey(time.Now())
 		n := frozenName(key, 7, levels, "mail.test")
-		found := liveNames(n)
+		found := liveNames(n, nil)
 		if len(found) != 2 || found[1] != (liveName{key, 7}) {
 			t.Fatalf("%s is frozen as %v, which leads to %v", key, n, found)
 		}
 		if n.Level0 >= levels || n.Level1 >= levels {
 			t.Errorf("%s is frozen in %d/%d", key, n.Level0, n.Level1)
 		}
+	}
+	for _, parent := range []string{q.newKey(time.Now()), takenKey(Name{3, 4, "1700000000123.7f01.3e8.1a.host"})} {
+		key := parent + derivedMark + "0.2"
+		q.live[key] = &message{key: key}
+		n := frozenName(key, 3, levels, "mail.test")
+		if found := liveNames(n, q.digests()); len(found) != 3 || found[1] != (liveName{key, 3}) {
+			t.Errorf("%s is frozen as %v, which leads to %v", key, n, found)
+		}
+		if other := frozenName(key, 4, levels, "mail.test"); other.File == n.File {
+			t.Errorf("two recipients of %s are frozen as %v", key, n)
+		}
+		delete(q.live, key)
 	}
 	for _, file := range []string{"1700000000123.7f01.3e8.1a.host-1", "x", "-", "a b", "ö", strings.Repeat("x", 250), "1700000000123.7f01.3e8.1a.host-1 "} {
 		n := Name{3, 4, file}
