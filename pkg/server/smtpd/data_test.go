@@ -142,8 +142,7 @@ func TestTextAfterARefusedDATAIsNoMessage(t *testing.T) {
 }
 
 func TestATimeoutInDATAEndsTheSession(t *testing.T) {
-	r := newRig(t)
-	r.DataTimeout = 50 * time.Millisecond
+	r := newRigSet(t, func(r *rig) { r.DataTimeout = 50 * time.Millisecond })
 	c := r.greet(t)
 	c.begin()
 	c.ask("DATA", "354")
@@ -160,8 +159,7 @@ func TestATimeoutInDATAEndsTheSession(t *testing.T) {
 }
 
 func TestAnIdleClientIsToldToGo(t *testing.T) {
-	r := newRig(t)
-	r.Timeout = 50 * time.Millisecond
+	r := newRigSet(t, func(r *rig) { r.Timeout = 50 * time.Millisecond })
 	c := r.dial(t)
 	c.want("220")
 	c.want("421 4.4.2 ")

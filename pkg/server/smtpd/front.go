@@ -67,7 +67,7 @@ var (
 // go-smtp, which takes some memory, is started by the first command that needs it:
 // many clients never send one.
 func (f *front) serve() (startTLS bool) {
-	f.mode, f.rest, f.wrote, f.in = inCommands, nil, nil, input{r: f.net}
+	f.mode, f.rest, f.wrote, f.in = inCommands, nil, nil, input{r: f.net, large: &f.x.server.buffers}
 	for !f.over && f.rest == nil {
 		f.step()
 	}
@@ -75,6 +75,9 @@ func (f *front) serve() (startTLS bool) {
 		f.run()
 	}
 	f.flush()
+	if c, ok := f.net.(*tls.Conn); ok && !f.secure {
+		c.CloseWrite() // tells the client that this is the end, where it still listens
+	}
 	return f.secure
 }
 

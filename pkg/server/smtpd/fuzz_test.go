@@ -37,9 +37,8 @@ func FuzzSession(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	r := newRig(f, "LOGIN-MaxFailures=0", "LOGIN-FailureDelay=0")
 	var log bytes.Buffer
-	r.Log = slog.New(slog.NewTextHandler(&log, nil))
+	r := newRigSet(f, func(r *rig) { r.Log = slog.New(slog.NewTextHandler(&log, nil)) }, "LOGIN-MaxFailures=0", "LOGIN-FailureDelay=0")
 	f.Fuzz(func(t *testing.T, in []byte) {
 		log.Reset()
 		c := &script{in: bytes.NewReader(in)}

@@ -77,12 +77,19 @@ type rig struct {
 	conns  *accept.Server
 	addr   string // clear text
 	tls    string // implicit TLS
+	set    func(*rig)
 	stop   func() // stops it before the end of the test
 }
 
 // newRig serves the domain foo.test, in which alice has an account with the password
 // "secret", and bob another one. variables are rows of server.tab, NAME=VALUE.
 func newRig(t testing.TB, variables ...string) *rig {
+	t.Helper()
+	return newRigSet(t, nil, variables...)
+}
+
+// newRigSet is newRig with a Server that set has changed before it serves.
+func newRigSet(t testing.TB, set func(*rig), variables ...string) *rig {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "MailRoot")
 	err := mailroot.Create(dir, mailroot.NewRoot{Domains: []string{"foo.test"}, Account: "alice", AccountPassword: "secret", Admin: "admin", AdminPassword: "x"})
@@ -98,7 +105,7 @@ func newRig(t testing.TB, variables ...string) *rig {
 	addUser(t, dir, "foo.test", "bob", "secret")
 	write(t, dir, "server.tab", text.String())
 	write(t, dir, "smtprelay.tab", "") // that of a fresh MailRoot has the loopback
-	r := &rig{dir: dir}
+	r := &rig{dir: dir, set: set}
 	r.serve(t)
 	return r
 }
@@ -167,6 +174,9 @@ func (r *rig) serve(t testing.TB) {
 		Name:   "smtp",
 		Handle: func(ctx context.Context, c *accept.Conn) { r.ServeConn(ctx, c) },
 		Refuse: func(c *accept.Conn, why error) { r.RefuseConn(c, why) },
+	}
+	if r.set != nil {
+		r.set(r)
 	}
 	var served sync.WaitGroup
 	for _, implicit := range []bool{false, true} {

@@ -17,15 +17,25 @@ const (
 // errLong says that a line is longer than it may be.
 var errLong = errors.New("line too long")
 
-// dataBuffers are buffers of dataBuffer bytes that no connection uses at the moment.
-var dataBuffers = sync.Pool{New: func() any { return new([dataBuffer]byte) }}
+// buffers are large buffers that no connection uses at the moment.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get() *[dataBuffer]byte {
+	if p, ok := b.pool.Get().(*[dataBuffer]byte); ok {
+		return p
+	}
+	return new([dataBuffer]byte)
+}
+
+func (b *buffers) put(p *[dataBuffer]byte) { b.pool.Put(p) }
 
 // An input buffers what a client sends, in little memory while the client is idle.
 type input struct {
 	r      io.Reader
 	buf    []byte
 	at, to int // buf[at:to] is not read yet
-	pooled *[dataBuffer]byte
+	large  *buffers
+	pooled *[dataBuffer]byte // of large
 }
 
 // buffered returns what is there without waiting. It is good until the next call.
@@ -93,7 +103,7 @@ func (in *input) line(limit int) ([]byte, error) {
 func (in *input) bulk(on bool) {
 	switch {
 	case on && in.pooled == nil:
-		in.pooled = dataBuffers.Get().(*[dataBuffer]byte)
+		in.pooled = in.large.get()
 		in.to = copy(in.pooled[:], in.buffered()) // fits: commands are shorter
 		in.at, in.buf = 0, in.pooled[:]
 	case !on && in.pooled != nil:
@@ -101,7 +111,7 @@ func (in *input) bulk(on bool) {
 		buf := make([]byte, max(len(rest), idleBuffer))
 		in.to = copy(buf, rest)
 		in.at, in.buf = 0, buf
-		dataBuffers.Put(in.pooled)
+		in.large.put(in.pooled)
 		in.pooled = nil
 	}
 }

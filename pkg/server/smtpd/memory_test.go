@@ -21,8 +21,7 @@ func TestIdleClientsCostLittle(t *testing.T) {
 		"TLS":        {60 << 10, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
-			r.Timeout = time.Hour
+			r := newRigSet(t, func(r *rig) { r.Timeout = time.Hour })
 			// Of a client nothing is kept but its connection.
 			var conns []net.Conn
 			defer func() {

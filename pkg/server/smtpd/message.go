@@ -85,6 +85,7 @@ func (x *session) receive(r io.Reader) *reply {
 		return x.localError(err)
 	}
 	tx.draft = nil
+	tx.rcpt = tx.rcpts[len(tx.rcpts)-1].Address
 	x.record("RECV=OK", size)
 	ok := say(250, "2.0.0", "OK <"+tx.id+">")
 	return &ok
@@ -94,8 +95,8 @@ var errTooBig = errors.New("smtpd: message too big")
 
 // copyMessage copies the message and returns how many octets it has.
 func (x *session) copyMessage(h *headerReader, r io.Reader) (size int64, err error) {
-	buf := dataBuffers.Get().(*[dataBuffer]byte)
-	defer dataBuffers.Put(buf)
+	buf := x.server.buffers.get()
+	defer x.server.buffers.put(buf)
 	for {
 		n, err := r.Read(buf[:])
 		size += int64(n)

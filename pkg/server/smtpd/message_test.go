@@ -189,12 +189,11 @@ func TestFilters(t *testing.T) {
 	} {
 		for _, chunks := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, chunks %v", name, chunks), func(t *testing.T) {
-				r := newRig(t, "CustomSMTPMessage=custom")
 				f := test.filter
 				if f.post.NewBody != nil {
 					f.post.NewBody = io.NopCloser(strings.NewReader("X-AuthUser: root\nSubject: new\r\n\na\rb\x00c"))
 				}
-				r.Filters = &f
+				r := newRigSet(t, func(r *rig) { r.Filters = &f }, "CustomSMTPMessage=custom")
 				c := r.greet(t)
 				c.ask("MAIL FROM:<x@ext.test>", "250")
 				c.ask("RCPT TO:<alice@foo.test>", test.rcpt)

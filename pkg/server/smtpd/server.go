@@ -53,6 +53,8 @@ type Server struct {
 	// pattern of recipients where it has an @, else of their domains. Nil: ETRN is
 	// answered as where nothing waits.
 	Flush func(ctx context.Context, arg string) error
+
+	buffers buffers
 }
 
 func (s *Server) now() time.Time {

@@ -72,7 +72,7 @@ func (x *session) meet() bool {
 	x.client = x.server.Policy.Client(x.ctx, x.conn.Remote(), x.conn.Local())
 	x.settings()
 	if refusal := x.client.Refuse; refusal != nil {
-		x.log().Info("SMTP client refused", "reason", x.client.Reason)
+		x.log().Debug("SMTP client refused", "reason", x.client.Reason)
 		if r := x.policyReply(refusal); !x.conn.ImplicitTLS() {
 			x.front.finish(r)
 		}
@@ -141,7 +141,7 @@ func (x *session) startTLS() bool {
 	}
 	if err != nil {
 		x.record("SMTP=ESSL", 0)
-		x.log().Info("TLS handshake failed", "service", "smtp", "err", err)
+		x.log().Debug("TLS handshake failed", "service", "smtp", "err", err)
 		return false
 	}
 	x.secure = true

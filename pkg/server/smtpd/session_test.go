@@ -160,8 +160,7 @@ func TestMessageSize(t *testing.T) {
 }
 
 func TestTooManyRecipients(t *testing.T) {
-	r := newRig(t)
-	r.MaxRecipients = 2
+	r := newRigSet(t, func(r *rig) { r.MaxRecipients = 2 })
 	c := r.greet(t)
 	c.begin()
 	steps(c, "RCPT TO:<bob@foo.test> -> 250", "RCPT TO:<bob@foo.test> -> 452 4.5.3", "DATA -> 354")
@@ -194,12 +193,13 @@ func TestTooManyErrors(t *testing.T) {
 }
 
 func TestVRFYAndETRN(t *testing.T) {
-	r := newRig(t)
 	var flushed []string
-	r.Flush = func(_ context.Context, arg string) error {
-		flushed = append(flushed, arg)
-		return nil
-	}
+	r := newRigSet(t, func(r *rig) {
+		r.Flush = func(_ context.Context, arg string) error {
+			flushed = append(flushed, arg)
+			return nil
+		}
+	})
 	c := r.greet(t)
 	steps(c, "VRFY alice@foo.test -> 252", "ETRN foo.test -> 501")
 	r.policy.set(func(c *policy.Client) { c.VRFY, c.ETRN = true, true })
@@ -285,8 +285,7 @@ func TestLongLines(t *testing.T) {
 }
 
 func TestTooBusy(t *testing.T) {
-	r := newRig(t)
-	r.conns.Limits = func() (int, int) { return 1, 0 }
+	r := newRigSet(t, func(r *rig) { r.conns.Limits = func() (int, int) { return 1, 0 } })
 	c := r.greet(t)
 	d := r.dial(t)
 	d.want("421 4.3.2 ")
@@ -321,8 +320,7 @@ func TestTheLogHasTheReferencesColumns(t *testing.T) {
 }
 
 func TestAPanicEndsOneSession(t *testing.T) {
-	r := newRig(t)
-	r.Flush = func(context.Context, string) error { panic("on purpose") }
+	r := newRigSet(t, func(r *rig) { r.Flush = func(context.Context, string) error { panic("on purpose") } })
 	r.policy.set(func(c *policy.Client) { c.ETRN = true })
 	c, other := r.greet(t), r.greet(t)
 	c.ask("ETRN foo.test", "421")
