@@ -171,10 +171,11 @@ func (d *daemon) kill() error {
 	return err
 }
 
-// mailServices are the services of mail by their letters and long options.
+// mailServices are the services of mail by their letters, and what their long options
+// begin with.
 var mailServices = map[string]string{"-S": "--smtp-", "-X": "--smtps-", "-P": "--pop3-", "-B": "--pop3s-", "-F": "--finger-"}
 
-// withoutMail switches off the services of mail that arguments do not speak of, so
+// withoutMail switches off the services of mail for which arguments have no address, so
 // that tests neither need root nor get in each other's way.
 func withoutMail(args []string) []string {
 	if len(args) == 0 || args[0] != "serve" && args[0] != "quickstart" && !strings.HasPrefix(args[0], "-") {
@@ -182,7 +183,7 @@ func withoutMail(args []string) []string {
 	}
 	for letter, long := range mailServices {
 		if !slices.ContainsFunc(args, func(arg string) bool {
-			return len(arg) == 3 && strings.HasPrefix(arg, letter) || strings.HasPrefix(arg, long)
+			return arg == letter+"I" || arg == letter+"p" || arg == long+"port" || arg == long+"address"
 		}) {
 			args = append(slices.Clip(args), letter+"-")
 		}
