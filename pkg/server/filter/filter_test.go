@@ -38,6 +38,9 @@ func start(t *testing.T, o Options, tables map[string]string) *fixture {
 		if !strings.Contains(name, ".") {
 			name = "filters." + name + ".tab"
 		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, " ", "\t")), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -217,6 +220,13 @@ func TestFailureIsForgivenOrDefersTheMessage(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestProgramAsksForAnotherAttempt(t *testing.T) {
+	f := start(t, Options{}, map[string]string{"post-data": programtest.Script(t, "exit 75") + "\n", "server.tab": "FilterFailure accept\n"})
+	if v, _ := f.post(t.Context(), message(), text); !v.Defer || v.Reject {
+		t.Errorf("status 75: %+v, want it deferred", v)
 	}
 }
 
