@@ -85,7 +85,7 @@ type Notice struct {
 	Arrived    time.Time // when it came
 	Recipients []Recipient
 
-	Message    io.ReadSeeker // its text; nil: nothing of it is shown
+	Message    io.ReadSeeker // its text, read from the beginning; nil: nothing of it is shown
 	ExtraLines int           // of its body that are shown after its header: NotifyMsgLinesExtra
 	MaxReturn  int64         // bytes that RET=FULL returns; a longer message is shown as if RET were HDRS. 0: 1 MiB
 	Log        string        // of the attempts, as NotifySendLogToSender has it; empty: not shown

@@ -1,5 +1,6 @@
-// Package spool reads and changes the queue on disk: the tree of the reference
-// (docs/reference/delivery.md 1), of which the frozen messages are used yet.
+// Package spool is the queue on disk: live messages, which are promised to be
+// delivered, and the tree of the reference (docs/reference/delivery.md 1), whose
+// waiting messages are taken over and whose frozen ones stay there.
 package spool
 
 import (
