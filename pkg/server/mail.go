@@ -56,6 +56,9 @@ var families = map[Resolve]outbound.Family{
 func (s *Server) openMail(ctx context.Context) (err error) {
 	m := &mail{}
 	m.boxes = mailbox.New(s.root, mailbox.Options{Plain: s.config.Mailbox == MailboxPlain, Clock: s.config.Clock, Log: s.log})
+	if err := m.boxes.CleanLocks(); err != nil {
+		s.log.Warn("locks of mailboxes are left over", "err", err)
+	}
 	m.queue, err = spool.Open(ctx, s.path("spool"), spool.Options{
 		Log: s.log, Clock: s.config.Clock,
 		Mode: func() os.FileMode { return s.root.Modes().File }, Dir: func() os.FileMode { return s.root.Modes().Dir },

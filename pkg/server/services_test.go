@@ -123,6 +123,24 @@ func TestShutdownTakesLeaveOfIdleClients(t *testing.T) {
 	s.Server = nil
 }
 
+func TestLocksOfAnEarlierProcessAreRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "MailRoot")
+	if err := servertest.NewMailRoot(dir); err != nil {
+		t.Fatal(err)
+	}
+	lock := filepath.Join(dir, "pop3locks", "xmailuser@xmailserver.test.lock")
+	if err := os.MkdirAll(filepath.Dir(lock), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lock, []byte("1234\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	servertest.Start(t, servertest.Dir(dir))
+	if _, err := os.Lstat(lock); !os.IsNotExist(err) {
+		t.Errorf("%s after the start: %v, want it gone", lock, err)
+	}
+}
+
 func TestRiskyDefaultsAreTold(t *testing.T) {
 	openUp := func(c *server.Config) {
 		c.Ctrl, c.Finger = server.Endpoint{}, server.Endpoint{}
