@@ -85,9 +85,12 @@ func (x *pop) dispatch(ctx context.Context, line []byte) reply {
 	case c.in&(1<<x.state) == 0:
 		return bad("Command not valid here")
 	}
-	// A password may have blanks around it: PASS gets the line as it is.
-	if strings.EqualFold(verb, "PASS") && len(line) > len(verb) {
-		args = string(line[len(verb)+1:])
+	if strings.EqualFold(verb, "PASS") {
+		// A password may have blanks around it and in it: PASS gets the line as it is.
+		args = string(line[min(len(verb)+1, len(line)):])
+	} else {
+		words := strings.FieldsFunc(args, func(r rune) bool { return r == ' ' })
+		args = strings.Join(words, " ")
 	}
 	return c.run(x, ctx, args)
 }

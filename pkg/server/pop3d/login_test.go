@@ -53,6 +53,8 @@ func TestWaysToLogIn(t *testing.T) {
 				{"empty in PLAIN", []string{"AUTH PLAIN =", "-ERR [AUTH] "}},
 				{"parts in PLAIN", []string{"AUTH PLAIN " + b64("ann"), "-ERR [AUTH] "}},
 				{"control character in PLAIN", []string{"AUTH PLAIN " + b64("\x00ann\r\nx\x00pass word"), "-ERR [AUTH] "}},
+				{"blanks around", []string{"USER  ann ", "+OK", "PASS pass word", "+OK", "STAT  ", "+OK"}},
+				{"blanks of the password", []string{"USER ann", "+OK", "PASS pass word ", "-ERR [AUTH] "}},
 				{"canceled", []string{"AUTH PLAIN", "+ ", "*", "-ERR", "USER ann", "+OK"}},
 				{"no base64", []string{"AUTH PLAIN AG=FubgBw", "-ERR Invalid"}},
 				{"unknown mechanism", []string{"AUTH GSSAPI", "-ERR"}},

@@ -84,7 +84,7 @@ func (x *pop) retr(_ context.Context, args string) reply {
 }
 
 func (x *pop) top(_ context.Context, args string) reply {
-	first, rest, _ := strings.Cut(strings.TrimLeft(args, " "), " ")
+	first, rest, _ := strings.Cut(args, " ")
 	lines, err := strconv.Atoi(firstWord(rest))
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return bad("Invalid syntax")
@@ -148,6 +148,6 @@ func (x *pop) message(number string) (i int, refused string) {
 
 // firstWord returns an argument without those that follow, which do not count.
 func firstWord(args string) string {
-	word, _, _ := strings.Cut(strings.TrimLeft(args, " "), " ")
+	word, _, _ := strings.Cut(args, " ")
 	return word
 }
