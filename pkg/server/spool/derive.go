@@ -17,15 +17,15 @@ const derivedMark = "~"
 
 // Derive begins a message that is made of this one for the recipient of a place: the
 // copy for the members of a list, a redirected one, a notification. It is a step of
-// the delivery, whose number Progress of the recipient is compared with: when Commit
-// returns nil the message is in the queue and Progress says so, both or neither, and
-// whatever happens the message is made once. [ErrDerived] says that it was before.
+// the delivery, below [MaxSteps]: when Commit returns nil the message is in the queue
+// and the Progress of the recipient has the step, both or neither, and whatever
+// happens the message is made once. [ErrDerived] says that it was before.
 func (l *Lease) Derive(place, step int, e Envelope) (*Draft, error) {
 	key := fmt.Sprintf("%s%s%d.%d", l.m.key, derivedMark, l.Indexes[place], step)
 	l.q.mu.Lock()
 	there := l.q.live[key] != nil
 	l.q.mu.Unlock()
-	if done := l.Progress(place).Done > step; there || done {
+	if there || l.Progress(place).Has(step) {
 		return nil, ErrDerived
 	}
 	d, err := l.q.begin(key, e)
@@ -33,7 +33,7 @@ func (l *Lease) Derive(place, step int, e Envelope) (*Draft, error) {
 		return nil, err
 	}
 	d.committed = func() error {
-		return l.SetProgress(place, Progress{Done: step + 1, Sum: l.Progress(place).Sum})
+		return l.SetProgress(place, l.Progress(place).With(step))
 	}
 	return d, nil
 }
@@ -57,10 +57,10 @@ func (q *Queue) recallDerived() error {
 	for key := range q.live {
 		parent, index, step, ok := origin(key)
 		m := q.live[parent]
-		if !ok || m == nil || index >= len(m.slots) || m.slots[index].Done > step || m.slots[index].state != StateQueued {
+		if !ok || m == nil || index >= len(m.slots) || m.slots[index].Has(step) || m.slots[index].state != StateQueued {
 			continue
 		}
-		m.slots[index].Done = step + 1
+		m.slots[index].Progress = m.slots[index].With(step)
 		l := &Lease{q: q, m: m}
 		if err := l.write(map[int]slot{index: m.slots[index]}, true); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Join(q.dir, parent+messageSuffix), err)

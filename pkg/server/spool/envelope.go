@@ -65,16 +65,16 @@ func (s State) known() bool { return strings.IndexByte("QDFZ", byte(s)) >= 0 }
 // The file of a message begins with a line that tells the format, a line of JSON
 // with the envelope, and a line for each recipient:
 //
-//	Q 000 000000000000 000 00000000 {"to":"ann@example.org"}
+//	Q 000 000000000000 00000000 00000000 {"to":"ann@example.org"}
 //
-// state, attempts, the Unix time before which there is no further attempt, and how
-// many steps are done of what the delivery consists of, with a sum that tells which
-// steps those are. These have a fixed width and are written over in place, which
+// state, attempts, the Unix time before which there is no further attempt, which
+// steps are done of those that the delivery consists of, and a sum that tells what
+// the steps are. These have a fixed width and are written over in place, which
 // takes no room on a disk that is full. After an empty line the message follows as
 // it is. Lines of the header end in LF.
 const (
 	format    = "xmaild-message 1"
-	slotWidth = len("Q 000 000000000000 000 00000000")
+	slotWidth = len("Q 000 000000000000 00000000 00000000")
 	maxTries  = 999
 	maxHeader = 1 << 20 // bytes of one line
 )
@@ -87,14 +87,28 @@ type slot struct {
 	Progress
 }
 
+// MaxSteps is how many steps of a delivery can be remembered.
+const MaxSteps = 32
+
 // Progress is how far a delivery that consists of several steps has come.
 type Progress struct {
-	Done int    // steps, 999 at most
-	Sum  uint32 // of what the steps are: they may be others by the next attempt
+	Steps uint32 // those that are done: bit n is step n
+	Sum   uint32 // of what the steps are: by the next attempt they may be others
+}
+
+// Has reports whether a step is done.
+func (p Progress) Has(step int) bool { return step >= 0 && step < MaxSteps && p.Steps&(1<<step) != 0 }
+
+// With returns the progress with a step done as well.
+func (p Progress) With(step int) Progress {
+	if step >= 0 && step < MaxSteps {
+		p.Steps |= 1 << step
+	}
+	return p
 }
 
 func (s slot) String() string {
-	return fmt.Sprintf("%c %03d %012d %03d %08x", s.state, min(s.tries, maxTries), max(s.until, 0), min(s.Done, maxTries), s.Sum)
+	return fmt.Sprintf("%c %03d %012d %08x %08x", s.state, min(s.tries, maxTries), max(s.until, 0), s.Steps, s.Sum)
 }
 
 func parseSlot(text string) (slot, error) {
@@ -106,7 +120,8 @@ func parseSlot(text string) (slot, error) {
 	var errs [4]error
 	s.tries, errs[0] = strconv.Atoi(fields[1])
 	s.until, errs[1] = strconv.ParseInt(fields[2], 10, 64)
-	s.Done, errs[2] = strconv.Atoi(fields[3])
+	steps, err := strconv.ParseUint(fields[3], 16, 32)
+	s.Steps, errs[2] = uint32(steps), err
 	sum, err := strconv.ParseUint(fields[4], 16, 32)
 	s.Sum, errs[3] = uint32(sum), err
 	if errors.Join(errs[:]...) != nil {
