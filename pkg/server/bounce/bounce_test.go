@@ -392,3 +392,11 @@ func FuzzNotices(f *testing.F) {
 		}
 	})
 }
+
+func TestTryMatches(t *testing.T) {
+	for pattern, want := range map[string]bool{"": false, "4": true, "1,4,8": true, "14,40": false, " 4 ,x": true, "x,": false} {
+		if got := bounce.TryMatches(pattern, 4); got != want {
+			t.Errorf("attempt 4 and the pattern %q: %v, want %v", pattern, got, want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -214,4 +215,16 @@ func Write(w io.Writer, n Notice) error {
 	}
 	_, err = m.WriteTo(w)
 	return err
+}
+
+// TryMatches reports whether the sender is told of the failure of an attempt of that
+// number, by the variable NotifyTryPattern: numbers with commas between them
+// (docs/reference/delivery.md 5.2).
+func TryMatches(pattern string, attempt int) bool {
+	for number := range strings.SplitSeq(pattern, ",") {
+		if n, err := strconv.Atoi(strings.TrimSpace(number)); err == nil && n == attempt {
+			return true
+		}
+	}
+	return false
 }
