@@ -119,12 +119,12 @@ func (a *attempt) loop() {
 	a.fail(slices.Clone(a.left), permanent("5.4.6", "%v", loops(domain)))
 }
 
-// busy says of the recipients that were not tried that they are worth trying soon. It
-// reports whether there are any.
+// busy says of the recipients of whom no host has said anything that they are worth
+// trying soon. It reports whether there are any.
 func (a *attempt) busy() bool {
 	var none []int
 	for _, i := range a.left {
-		if r := a.results[i]; r.Reply == "" || r.Untried {
+		if r := a.results[i]; r.Untried || weight(r) == 0 {
 			none = append(none, i)
 		}
 	}
