@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/tabfile"
@@ -62,6 +63,7 @@ func MailRoot(ctx context.Context, dir string) ([]Finding, error) {
 	c.links()
 	c.rights()
 	c.risks()
+	c.certificates(time.Now())
 	return c.sorted(), nil
 }
 

@@ -6,17 +6,24 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/selfcert"
 )
 
 func fresh(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "MailRoot")
-	err := mailroot.Create(dir, mailroot.NewRoot{
+	cert, key, err := selfcert.New([]string{"localhost"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = mailroot.Create(dir, mailroot.NewRoot{
 		Domains: []string{"example.test"}, Account: "user", AccountPassword: "x", Admin: "admin", AdminPassword: "y",
+		Cert: cert, Key: key,
 	})
 	if err != nil {
 		t.Fatal(err)

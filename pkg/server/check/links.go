@@ -87,7 +87,4 @@ func (c *checker) risks() {
 	if c.exists("custdomains/.tab") {
 		c.risk("custdomains/.tab", 0, "a catch-all custom domain takes mail for every domain; at CompatLevel 0 that is an open relay")
 	}
-	if info, err := fs.Stat(c.fsys, "server.key"); err == nil && info.Mode().Perm()&0o077 != 0 {
-		c.risk("server.key", 0, "others may read it (mode %o); 600 is enough", info.Mode().Perm())
-	}
 }
