@@ -244,7 +244,7 @@ func (r *Runner) one(ctx context.Context, kind string, m Message, w *work, x row
 func run(ctx context.Context, p program.Program) (program.Result, error) {
 	result, err := p.Run(ctx)
 	if err == nil && result.Exit == exitCannot {
-		err = fmt.Errorf("%s: %v", p.Path, result)
+		err = fmt.Errorf("%s: %s", p.Path, Ended(result))
 	}
 	return result, err
 }

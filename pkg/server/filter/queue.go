@@ -65,7 +65,7 @@ const (
 func (c *Copy) Judge(result program.Result) (d Decision, stop bool) {
 	stop = result.Exit&exitStop != 0
 	if result.Exit == exitLater {
-		return Decision{Action: Defer, Err: errors.New(result.String())}, false
+		return Decision{Action: Defer, Err: errors.New(Ended(result))}, false
 	}
 	switch result.Exit &^ exitStop {
 	case exitDrop:
@@ -178,7 +178,7 @@ func (c *Copy) filter(ctx context.Context, log *slog.Logger, kind string, fields
 	line.exec, line.exit = numbers(result, err)
 	c.r.write(line)
 	if err == nil && result.Signal {
-		err = errors.New(result.String())
+		err = errors.New(Ended(result))
 	}
 	if err == nil {
 		return c.Judge(result)

@@ -82,8 +82,20 @@ func (c *Copy) Run(ctx context.Context, p Program) (result program.Result, words
 	if c.w != nil {
 		c.w.made = false // whatever it does with the file, the next one gets a good one
 	}
-	result, err = run(ctx, program.Program{Path: words[0], Args: words[1:], Timeout: p.Timeout, Nice: p.Nice})
+	result, err = run(ctx, program.Program{Path: words[0], Args: words[1:], Timeout: p.Timeout, Nice: p.Nice, MaxOutput: maxSaid})
 	return result, words, err
+}
+
+// maxSaid is how many bytes of what a program prints are kept for the log.
+const maxSaid = 300
+
+// Ended describes how a program has ended, and the beginning of what it has printed,
+// for logs.
+func Ended(result program.Result) string {
+	if said := strings.TrimSpace(string(result.Output)); said != "" {
+		return fmt.Sprintf("%v, after printing %q", result, said)
+	}
+	return result.String()
 }
 
 // Macros returns the macros of every message but those that are files.

@@ -29,9 +29,9 @@ func (x *attempt) external(ctx context.Context, c Command) error {
 		return errStop
 	case result.OK():
 	case result.Exit == exitLater, x.r.root.Vars().Word("FilterFailure") == "defer":
-		return heldError{fmt.Errorf("%s: %v", path, result)}
+		return heldError{fmt.Errorf("%s: %s", path, filter.Ended(result))}
 	default:
-		x.log.Warn("program has failed, and counts as run, as FilterFailure says", "command", c.String(), "program", path, "err", result.String())
+		x.log.Warn("program has failed, and counts as run, as FilterFailure says", "command", c.String(), "program", path, "err", filter.Ended(result))
 	}
 	x.a.Ran(x.copy.Message(), "EXTRN", path)
 	return nil
@@ -70,7 +70,7 @@ func (x *attempt) run(ctx context.Context, c Command) (result program.Result, pa
 	})
 	path = words[0]
 	if err == nil && result.Signal {
-		err = fmt.Errorf("%s: %v", path, result)
+		err = fmt.Errorf("%s: %s", path, filter.Ended(result))
 	}
 	if err != nil {
 		return result, path, heldError{err}
