@@ -28,7 +28,7 @@ type Drop struct {
 // A MessageInfo describes a message of a [Drop].
 type MessageInfo struct {
 	// UID is the message's own for as long as it is in the mailbox: 1 to 70
-	// characters as RFC 1939 wants them.
+	// characters as RFC 1939 wants them, or the name that the reference gave it.
 	UID string
 
 	Size int64 // bytes on the disk
@@ -149,14 +149,23 @@ func (d *Drop) Message(i int) MessageInfo {
 	return MessageInfo{UID: uid(e.name), Size: e.size}
 }
 
-// maxUID is the length of the longest UID (RFC 1939, section 7).
-const maxUID = 70
+// maxUID is the length of the longest UID (RFC 1939, section 7). The reference has
+// none: the UIDs of its messages are the names, whatever their length, and clients
+// that leave mail on the server know it by these.
+const (
+	maxUID          = 70
+	maxReferenceUID = 255
+)
 
 // uid returns the UID of a file: its name without flags, or where that is too long
 // or holds other characters than printable ASCII, a digest of it.
 func uid(name string) string {
 	name = baseName(name)
-	plain := len(name) > 0 && len(name) <= maxUID
+	most := maxUID
+	if isStuffed(name) {
+		most = maxReferenceUID
+	}
+	plain := len(name) > 0 && len(name) <= most
 	for i := 0; i < len(name) && plain; i++ {
 		plain = name[i] > ' ' && name[i] < 0x7f
 	}
@@ -331,7 +340,10 @@ func (s *Store) writeLock(u mailroot.User, owner string) string {
 		}
 	}
 	if err == nil {
-		err = writeClose(f, owner+"\x00")
+		if err = writeClose(f, owner+"\x00"); err != nil {
+			// The disk is full, say: half a lock would be there for ever.
+			err = errors.Join(err, s.fs.Remove(name))
+		}
 	}
 	if err != nil {
 		s.log.Warn("the lock file of a mailbox cannot be written", "file", name, "err", err)

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // at gives a file a time, in seconds since 1970.
@@ -149,6 +150,24 @@ func TestUIDsAreAsTheProtocolWantsThem(t *testing.T) {
 		if i < len(names)-1 && uid(name+":2,FS") != got {
 			t.Errorf("UID of %q changes with its flags", name)
 		}
+	}
+}
+
+func TestUIDsOfTheReferenceStay(t *testing.T) {
+	name := "1700000000123.7f12ab345678.1a2b.3f.ip-172-31-12-34.ap-northeast-1.compute.internal"
+	for _, file := range []string{name, name + ":2,S"} {
+		if got := uid(file); got != name {
+			t.Errorf("UID of %q is %q, want %q: clients have the message by that", file, got, name)
+		}
+	}
+}
+
+func TestFullDiskKeepsNobodyFromTheMailbox(t *testing.T) {
+	root := newRoot(t, false)
+	s := New(root, Options{FS: &fullFS{FS: tabfile.OS()}})
+	openDrop(t, s, ann(t, root)).Close()
+	if got := files(t, root.Path("pop3locks")); len(got) != 0 {
+		t.Errorf("pop3locks holds %v after the session, want nothing", got)
 	}
 }
 
