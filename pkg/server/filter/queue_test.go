@@ -306,6 +306,17 @@ func TestFiltersThatNeedNoFileCopyNothing(t *testing.T) {
 	}
 }
 
+// TestProgramWithoutTheFile has what one program has left, which counts for nobody else.
+func TestProgramWithoutTheFile(t *testing.T) {
+	mess := programtest.Script(t, `sed -i s/dot/DOT/ "$1"; echo mess >"$1.rej"`) + " @@FILE\n"
+	for status, want := range map[string]Decision{"7": {}, "6": {Action: Reject, Reason: refused}} {
+		f := start(t, Options{}, queueTables(map[string]string{"in": everything + "f.tab\n", "filters/f.tab": mess + programtest.Script(t, "exit "+status) + " @@FROM\n"}))
+		if d, _, got := f.filtered(t.Context(), In, queued(text)); d != want || got != text {
+			t.Errorf("status %s: %+v with %q, want %+v and the message as it was", status, d, got, want)
+		}
+	}
+}
+
 func TestFlagsAndTheLogOfQueueFilters(t *testing.T) {
 	no := programtest.Script(t, "exit 20")
 	f := start(t, Options{}, queueTables(map[string]string{

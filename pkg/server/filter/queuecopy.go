@@ -33,6 +33,7 @@ type Copy struct {
 	r     *Runner
 	m     Queued
 	w     *work // nil: nobody has asked yet
+	given bool  // the program that was run last got the file
 	temps int
 }
 
@@ -116,6 +117,7 @@ func (c *Copy) files(words []string, vars map[string]string) error {
 		return slices.ContainsFunc(words, func(word string) bool { return word == "@@"+name || strings.Contains(word, "$("+name+")") })
 	}
 	file, temp := wanted("FILE"), wanted("TMPFILE")
+	c.given = file
 	if !file && !temp {
 		return nil
 	}
@@ -178,8 +180,8 @@ const headLines = 6
 
 // take makes the copy what a program has left in the file.
 func (c *Copy) take() error {
-	if c.w == nil {
-		return nil // it got no file, and so it has changed nothing
+	if !c.given {
+		return nil // what lies there is of a program before
 	}
 	head, err := c.w.take()
 	if err != nil {
@@ -222,7 +224,7 @@ func parseLine(line, command string) (address.Path, bool) {
 
 // reason returns why a program refuses the message, for its sender.
 func (c *Copy) reason() string {
-	if c.w == nil {
+	if !c.given {
 		return refused
 	}
 	line := strings.Map(func(r rune) rune {

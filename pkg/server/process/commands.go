@@ -23,8 +23,12 @@ type Word string
 
 // The words.
 const (
-	External  Word = "external"  // run a program with the message
-	Filter    Word = "filter"    // run a program that may rewrite or refuse it
+	// External runs a program with the message. Status 0 goes on, 16 ends the file, 75
+	// (EX_TEMPFAIL) and 255 wait for another attempt; any other one goes on, or waits
+	// where FilterFailure says "defer".
+	External Word = "external"
+
+	Filter    Word = "filter"    // run a program that may rewrite or refuse it: see filter.Action
 	Mailbox   Word = "mailbox"   // put it into the mailbox of the account; in mailproc.tab only
 	Redirect  Word = "redirect"  // send a copy to each of some addresses
 	LRedirect Word = "lredirect" // the same, with the account as the sender of the copies

@@ -355,6 +355,23 @@ func TestEditsOfTheFileLeaveWhatWasDoneDone(t *testing.T) {
 	}
 }
 
+func TestFilesAreReadAtEachAttempt(t *testing.T) {
+	f := start(t, mailproc("redirect a@b.example\n"))
+	for _, c := range []struct{ rows, want string }{
+		{"redirect a@b.example\n", "redirect a@b.example"}, {"redirect other@b.example\nmailbox\n", "redirect other@b.example; mailbox"}, {"", "mailbox"},
+	} {
+		if c.rows != "" {
+			f.write("domains/foo.test/ann/mailproc.tab", c.rows)
+		} else if err := os.Remove(filepath.Join(f.dir, "domains/foo.test/ann/mailproc.tab")); err != nil {
+			t.Fatal(err)
+		}
+		f.done = nil
+		if o, did := f.account(); o.Kind != process.Done || did != c.want {
+			t.Errorf("%q: %+v, %q, want %q", c.rows, o, did, c.want)
+		}
+	}
+}
+
 func TestServerThatStops(t *testing.T) {
 	f := start(t, mailproc("mailbox\n"))
 	u, _ := f.root.User("foo.test", "ann")
