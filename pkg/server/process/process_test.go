@@ -365,6 +365,9 @@ func TestFilesAreReadAtEachAttempt(t *testing.T) {
 		} else if err := os.Remove(filepath.Join(f.dir, "domains/foo.test/ann/mailproc.tab")); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := f.root.Store.Reload(t.Context()); err != nil { // does not wait for the file to rest
+			t.Fatal(err)
+		}
 		f.done = nil
 		if o, did := f.account(); o.Kind != process.Done || did != c.want {
 			t.Errorf("%q: %+v, %q, want %q", c.rows, o, did, c.want)
