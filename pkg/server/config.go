@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/deliver"
+	"github.com/xmaild/xmaild/pkg/server/resolve"
 )
 
 // Config says how to run a server: what a command line and the environment
@@ -75,6 +76,10 @@ type Config struct {
 
 	// Log takes structured logs; nil discards them.
 	Log *slog.Logger
+
+	// Resolver asks the DNS; nil: the servers of SmartDNSHost, or else those of the
+	// machine.
+	Resolver *resolve.Resolver
 
 	// Clock tells the time; nil: time.Now.
 	Clock func() time.Time

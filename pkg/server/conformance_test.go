@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/xmaild/xmaild/pkg/server/program/programtest"
+	"github.com/xmaild/xmaild/pkg/server/resolve/resolvetest"
 	"github.com/xmaild/xmaild/pkg/server/servertest"
 	"github.com/xmaild/xmaild/pkg/server/servertest/replay"
 )
@@ -72,6 +73,8 @@ func (r *replayed) Fresh(files []replay.NewFile) error {
 		return err
 	}
 	r.Server = servertest.Start(r.t, servertest.Dir(dir))
+	// Mail to example.org waits. All other domains do not exist.
+	r.DNS.Set(r.t, resolvetest.Zones{"example.org.": {Err: errors.New("no answer")}})
 	return nil
 }
 

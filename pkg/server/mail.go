@@ -20,6 +20,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/policy"
 	"github.com/xmaild/xmaild/pkg/server/pop3d"
+	"github.com/xmaild/xmaild/pkg/server/process"
 	"github.com/xmaild/xmaild/pkg/server/resolve"
 	"github.com/xmaild/xmaild/pkg/server/session"
 	"github.com/xmaild/xmaild/pkg/server/smtpd"
@@ -67,23 +68,35 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 		return fmt.Errorf("queue: %w", err)
 	}
 	s.mail = m // to be closed from here on
-	dns := resolve.New(resolve.Options{
-		Servers: func() []resolve.Server { return resolve.ParseServers(s.root.Vars().String("SmartDNSHost")) },
-		Clock:   s.config.Clock,
-	})
+	// Messages that the reference has left, or whose freezing was cut off.
+	_, err = m.queue.TakeOver(ctx, func(last time.Time, tries int) time.Time { return last.Add(s.config.Retries.Wait(tries)) })
+	if err != nil {
+		return err
+	}
+	dns := s.config.Resolver
+	if dns == nil {
+		dns = resolve.New(resolve.Options{
+			Servers: func() []resolve.Server { return resolve.ParseServers(s.root.Vars().String("SmartDNSHost")) },
+			Clock:   s.config.Clock,
+		})
+	}
 	m.policy = policy.New(s.root, dns, m.boxes, policy.Options{Log: s.log})
-	s.admin = admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy})
+	s.admin = admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy, Queue: m.queue})
 	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock, Upgrade: s.admin.UpgradePassword})
 	m.sender = outbound.New(s.root, dns, outbound.Options{Log: s.log, Clock: s.config.Clock, Family: families[s.config.Resolve]})
-	m.deliver = deliver.New(s.root, m.queue, m.boxes, m.sender, deliver.Options{
+	filters := filter.New(s.root, filter.Options{
+		Log: s.log, Clock: s.config.Clock, Timeout: s.config.FilterTimeout, Filters: s.tabLog("filters", s.config.FilterLog),
+	})
+	m.deliver = deliver.New(deliver.Parts{
+		Root: s.root, Queue: m.queue, Boxes: m.boxes, Sender: m.sender, Filters: filters,
+		Commands: process.New(s.root, filters, process.Options{Log: s.log, Timeout: s.config.FilterTimeout}),
+	}, deliver.Options{
 		Workers: s.config.QueueWorkers, Schedule: s.config.Retries, Log: s.log, MailLog: s.tabLog("smail", s.config.QueueLog),
 	})
 
 	smtp := &smtpd.Server{
 		Root: s.root, Policy: m.policy, Login: m.login, Queue: m.queue, TLS: s.tlsConfig, Log: s.log,
-		Filters: filter.New(s.root, filter.Options{
-			Log: s.log, Clock: s.config.Clock, Timeout: s.config.FilterTimeout, Filters: s.tabLog("filters", s.config.FilterLog),
-		}),
+		Filters: filters, Flush: func(ctx context.Context, arg string) error { return s.admin.Flush(ctx, arg) },
 		SMTPLog: s.tabLog("smtp", s.config.SMTPLog), Clock: s.config.Clock,
 		Timeout: s.config.SMTPTimeout, MaxRecipients: s.config.Recipients, PopLife: s.config.PopLife,
 	}

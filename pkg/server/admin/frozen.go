@@ -7,9 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/spool"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // FrozenName reads the name of a frozen message as control commands give it.
@@ -48,10 +51,11 @@ func (s *Service) Frozen(ctx context.Context) iter.Seq2[spool.Frozen, error] {
 
 // FrozenSubmit puts a frozen message back into the queue.
 func (s *Service) FrozenSubmit(_ context.Context, n spool.Name) error {
+	queue := s.queue()
 	if s.try {
-		return translateSpool(s.spool().CheckSubmit(n))
+		return translateSpool(queue.CheckSubmit(n))
 	}
-	return translateSpool(s.spool().Submit(n))
+	return translateSpool(queue.Submit(n))
 }
 
 // FrozenDel removes a frozen message.
@@ -74,9 +78,45 @@ func (s *Service) FrozenMessage(_ context.Context, n spool.Name) (io.ReadCloser,
 	return f, translateSpool(err)
 }
 
-// Flush makes the queue try messages now whose recipients match the patterns.
-// There is no queue yet, so there is nothing to do.
-func (s *Service) Flush(context.Context, ...string) error { return nil }
+// A Queue is the running queue; [spool.Queue] is the real one.
+type Queue interface {
+	Submit(n spool.Name) error
+	CheckSubmit(n spool.Name) error
+	Retry(match func(recipient string) bool) int
+}
+
+// idle is the queue where no server runs: what is submitted waits in the tree for
+// the next start.
+type idle struct{ spool.Tree }
+
+func (idle) Retry(func(string) bool) int { return 0 }
+
+func (s *Service) queue() Queue {
+	if s.opts.Queue != nil {
+		return s.opts.Queue
+	}
+	return idle{s.spool()}
+}
+
+// Flush makes the queue try messages now whose recipients match one of the patterns:
+// one with an @ is for the whole address, one without for its domain
+// (docs/reference/delivery.md 1.9).
+func (s *Service) Flush(_ context.Context, patterns ...string) error {
+	if s.try {
+		return nil
+	}
+	n := s.queue().Retry(func(recipient string) bool {
+		_, domain, _ := strings.Cut(recipient, "@")
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			if strings.Contains(pattern, "@") {
+				return tabfile.Match(pattern, recipient)
+			}
+			return tabfile.Match(pattern, domain)
+		})
+	})
+	s.log.Info("queue is flushed", "patterns", patterns, "recipients", n)
+	return nil
+}
 
 func translateSpool(err error) error {
 	var p *fs.PathError

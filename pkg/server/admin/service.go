@@ -33,6 +33,9 @@ type Options struct {
 	// nothing is asked.
 	DNS ClientDNS
 
+	// Queue is the running queue. Nil: there is none.
+	Queue Queue
+
 	// HookTimeout is how long an external program may take; 0: 60 seconds.
 	HookTimeout time.Duration
 }

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/deliver"
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/process"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
 
@@ -43,7 +45,11 @@ func benchmarkMessage(b *testing.B, senders int) {
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup
-	d := deliver.New(root, queue, mailbox.New(root, mailbox.Options{}), nil, deliver.Options{})
+	filters := filter.New(root, filter.Options{})
+	d := deliver.New(deliver.Parts{
+		Root: root, Queue: queue, Boxes: mailbox.New(root, mailbox.Options{}), Sender: &network{},
+		Filters: filters, Commands: process.New(root, filters, process.Options{}),
+	}, deliver.Options{})
 	running.Go(func() { d.Run(ctx) })
 	text := strings.Repeat(strings.Repeat("x", 62)+"\r\n", 64)
 	var sending sync.WaitGroup

@@ -5,7 +5,6 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/obs"
@@ -32,7 +32,9 @@ type Mailboxes interface {
 
 // A Sender takes mail to other hosts; [outbound.Sender] is the real one.
 type Sender interface {
+	Routed(domain string) bool
 	Plan(ctx context.Context, domain string) (outbound.Route, error)
+	Relay(hosts, options string) (outbound.Route, error)
 	Send(ctx context.Context, r outbound.Route, m outbound.Message) []outbound.Result
 }
 
@@ -53,13 +55,25 @@ type Deliverer struct {
 	queue   *spool.Queue
 	boxes   Mailboxes
 	sender  Sender
+	filters *filter.Runner
+	process Commands
 	opts    Options
 	log     *slog.Logger
 	remotes remotes
 }
 
+// Parts are what a [Deliverer] works with. All are needed.
+type Parts struct {
+	Root     *mailroot.Root
+	Queue    *spool.Queue
+	Boxes    Mailboxes
+	Sender   Sender
+	Filters  *filter.Runner
+	Commands Commands
+}
+
 // New returns a deliverer.
-func New(root *mailroot.Root, queue *spool.Queue, boxes Mailboxes, sender Sender, o Options) *Deliverer {
+func New(p Parts, o Options) *Deliverer {
 	if o.Workers <= 0 {
 		o.Workers = DefaultWorkers
 	}
@@ -70,7 +84,7 @@ func New(root *mailroot.Root, queue *spool.Queue, boxes Mailboxes, sender Sender
 		o.PerDomain = 4
 	}
 	if o.Log == nil {
-		o.Log = root.Log
+		o.Log = p.Root.Log
 	}
 	if o.Host == "" {
 		o.Host, _ = os.Hostname() // localhost is as good
@@ -81,7 +95,7 @@ func New(root *mailroot.Root, queue *spool.Queue, boxes Mailboxes, sender Sender
 	// A mailbox has it in the names of files (https://cr.yp.to/proto/maildir.html).
 	o.Host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(o.Host)
 	return &Deliverer{
-		root: root, queue: queue, boxes: boxes, sender: sender, opts: o, log: o.Log,
+		root: p.Root, queue: p.Queue, boxes: p.Boxes, sender: p.Sender, filters: p.Filters, process: p.Commands, opts: o, log: o.Log,
 		remotes: remotes{active: make(map[string]int), waiting: make(map[string]bool)},
 	}
 }
@@ -121,20 +135,19 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 		if ctx.Err() != nil {
 			return
 		}
-		to, err := address.Parse(r.Address)
-		var along route.Route
-		if err != nil {
-			err = &failure{permanent: true, status: "5.1.3", reason: "the address is malformed: " + err.Error()}
-		} else {
-			along, err = route.Find(d.root, to.Local, to.Domain)
-		}
-		if err == nil && along.Kind == route.Remote {
-			domain := tabfile.Fold(to.Domain)
+		y := delivery{work, place}
+		along, err := d.find(r.Address)
+		switch {
+		case lease.Progress(place).Has(notified):
+			// It was given up when the server died: a second attempt might succeed, after
+			// the sender has been told that it did not.
+			err = &failure{permanent: true, status: "5.0.0", reason: "given up by an earlier attempt"}
+		case err == nil && along.Kind == route.Remote:
+			domain := tabfile.Fold(along.Domain)
 			remote[domain] = append(remote[domain], place)
 			continue
-		}
-		if err == nil {
-			err = d.along(ctx, delivery{work, place}, along)
+		case err == nil:
+			err = d.along(ctx, y, along)
 		}
 		work.outcome(ctx, place, err)
 	}
@@ -142,6 +155,31 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 	for domain, places := range remote {
 		d.dispatch(ctx, domain, lease.Split(places))
 	}
+}
+
+// find returns where an address leads. The route in front of it, which the reference
+// puts there for a gateway, does not count: smtpgw.tab is asked anew.
+func (d *Deliverer) find(addr string) (route.Route, error) {
+	path, _, err := address.ParsePath("<" + addr + ">")
+	if err == nil && path.IsNull() {
+		err = address.ErrNoAt
+	}
+	if err != nil {
+		return route.Route{}, &failure{permanent: true, status: "5.1.3", reason: "the address is malformed: " + err.Error()}
+	}
+	if d.sender.Routed(path.Domain) {
+		return route.Route{Kind: route.Remote, Domain: path.Domain}, nil
+	}
+	return route.Find(d.root, path.Local, path.Domain)
+}
+
+// domainOf returns the domain of an address, in lower case; empty where it has none.
+func domainOf(addr string) string {
+	path, _, err := address.ParsePath("<" + addr + ">")
+	if err != nil {
+		return ""
+	}
+	return tabfile.Fold(path.Domain)
 }
 
 // A work is a lease that is being worked on.
@@ -200,22 +238,15 @@ type delivery struct {
 
 func (y delivery) to() spool.Recipient { return y.Recipients[y.place] }
 
-// errNotYet is the error of a kind of delivery that this server does not have.
-type errNotYet struct{ kind route.Kind }
-
-func (e errNotYet) Error() string { return "delivery to a " + e.kind.String() + " is not built yet" }
-
 // along delivers along a route that does not leave this server.
 func (d *Deliverer) along(ctx context.Context, y delivery, r route.Route) error {
 	switch r.Kind {
-	case route.User:
-		return d.local(ctx, y, r.Account)
-	case route.List:
-		return d.list(ctx, y, r.Account)
 	case route.NoUser:
 		return &failure{permanent: true, status: "5.1.1", reason: "there is nobody of that name at this server"}
+	case route.List:
+		return d.list(ctx, y, r.Account)
 	}
-	return errNotYet{r.Kind}
+	return d.commands(ctx, y, r)
 }
 
 const logTime = "2006-01-02 15:04:05"
@@ -231,10 +262,4 @@ func (d *Deliverer) logDelivery(y delivery, medium, parameter, remoteID string) 
 		d.root.Now().Format(logTime), remoteID); err != nil {
 		d.log.Debug("smail log", "err", err)
 	}
-}
-
-// notYet reports whether err is of something that is not built.
-func notYet(err error) bool {
-	var e errNotYet
-	return errors.As(err, &e)
 }

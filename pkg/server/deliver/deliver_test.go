@@ -17,9 +17,11 @@ import (
 
 	"github.com/xmaild/xmaild/pkg/server/admin"
 	"github.com/xmaild/xmaild/pkg/server/deliver"
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
+	"github.com/xmaild/xmaild/pkg/server/process"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -67,6 +69,12 @@ type network struct {
 	results map[string][]outbound.Result // by address: what comes of the next attempts
 	sent    []string                     // addresses that got a message
 	hold    map[string]chan struct{}     // domains whose host answers when the channel is closed
+}
+
+func (n *network) Routed(string) bool { return false }
+
+func (n *network) Relay(hosts, _ string) (outbound.Route, error) {
+	return outbound.Route{Key: hosts}, nil
 }
 
 func (n *network) Plan(_ context.Context, domain string) (outbound.Route, error) {
@@ -163,7 +171,7 @@ func (f *fixture) put(text string, from string, to ...string) {
 // run works on the queue until every recipient that is due has had its attempt.
 func (f *fixture) run(boxes deliver.Mailboxes) {
 	f.t.Helper()
-	d := deliver.New(f.root, f.queue, boxes, f.net, deliver.Options{Workers: 3, Host: "mx.test"})
+	d := deliver.New(f.parts(boxes), deliver.Options{Workers: 3, Host: "mx.test"})
 	ctx, cancel := context.WithCancel(f.t.Context())
 	defer cancel()
 	done := make(chan struct{})
@@ -177,6 +185,14 @@ func (f *fixture) run(boxes deliver.Mailboxes) {
 	}
 	cancel()
 	<-done
+}
+
+// parts are what a deliverer works with.
+func (f *fixture) parts(boxes deliver.Mailboxes) deliver.Parts {
+	filters := filter.New(f.root, filter.Options{})
+	return deliver.Parts{
+		Root: f.root, Queue: f.queue, Boxes: boxes, Sender: f.net, Filters: filters, Commands: process.New(f.root, filters, process.Options{}),
+	}
 }
 
 func (f *fixture) boxes() *mailbox.Store {
@@ -290,7 +306,7 @@ func TestMessageDeliveredBeforeTheServerDiedIsNotDeliveredTwice(t *testing.T) {
 	f := newFixture(t)
 	f.put("Subject: x\r\n\r\n", "s@ext.test", "u1@foo.test")
 	ctx, cancel := context.WithCancel(t.Context())
-	deliver.New(f.root, f.queue, dies{f.boxes(), cancel}, f.net, deliver.Options{Workers: 1, Host: "mx.test"}).Run(ctx)
+	deliver.New(f.parts(dies{f.boxes(), cancel}), deliver.Options{Workers: 1, Host: "mx.test"}).Run(ctx)
 	if got := f.mail("u1"); len(got) != 1 || f.queue.Len() != 1 {
 		t.Fatalf("before the restart: %d messages in the mailbox, %d in the queue; want 1 and 1", len(got), f.queue.Len())
 	}
@@ -331,7 +347,7 @@ func TestMailThatCannotBeDeliveredNowStaysInTheQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"<x@elsewhere.test> mx.elsewhere.test: 450 4.2.0 greylisted", "<u3@foo.test> the mailbox is full"} {
+	for _, want := range []string{"<x@elsewhere.test> mx.elsewhere.test: 450 4.2.0 greylisted", "<u3@foo.test> mailbox: the mailbox is full"} {
 		if !strings.Contains(string(log), want) {
 			t.Errorf("log of the message lacks %q:\n%s", want, log)
 		}
@@ -415,6 +431,105 @@ func TestListsThatContainEachOtherEnd(t *testing.T) {
 	}
 }
 
+// notices returns the notifications in the mailbox of a user.
+func (f *fixture) notices(user string) []string {
+	f.t.Helper()
+	return slices.DeleteFunc(f.mail(user), func(text string) bool { return !strings.Contains(text, "multipart/report") })
+}
+
+func TestSenderIsToldOnceOfWhatHasFailed(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["x@elsewhere.test"] = []outbound.Result{{State: outbound.Permanent, Code: 550, Enhanced: "5.1.1", Reply: "550 5.1.1 no such user", Host: "mx.elsewhere.test"}}
+	if err := f.admin.SetServerVars(t.Context(), admin.Setting{Name: "ErrorsAdmin", Value: "u2@foo.test"}); err != nil {
+		t.Fatal(err)
+	}
+	f.put("Subject: lost\r\n\r\n", "u1@foo.test", "x@elsewhere.test")
+	f.run(f.boxes())
+	for _, user := range []string{"u1", "u2"} {
+		got := f.notices(user)
+		if len(got) != 1 || !strings.Contains(got[0], "550 5.1.1 no such user") || !strings.HasPrefix(got[0], "Return-Path: <>\r\n") {
+			t.Errorf("notifications of %s are %q, want one with the reply of the host, from the null sender", user, got)
+		}
+	}
+	if f.queue.Len() != 0 {
+		t.Errorf("%d messages are queued", f.queue.Len())
+	}
+}
+
+// TestExpiredMailIsGivenUp has a host that never takes the message.
+func TestExpiredMailIsGivenUp(t *testing.T) {
+	f := newFixture(t)
+	busy := outbound.Result{State: outbound.Temporary, Code: 450, Enhanced: "4.2.0", Reply: "450 4.2.0 later", Host: "mx.elsewhere.test"}
+	for range deliver.DefaultTries {
+		f.net.results["x@elsewhere.test"] = append(f.net.results["x@elsewhere.test"], busy)
+	}
+	if err := f.admin.SetServerVars(t.Context(), admin.Setting{Name: "NotifyTryPattern", Value: "2"}); err != nil {
+		t.Fatal(err)
+	}
+	f.put("Subject: late\r\n\r\n", "u1@foo.test", "x@elsewhere.test")
+	for range deliver.DefaultTries {
+		f.run(f.boxes())
+		f.mu.Lock()
+		f.now = f.now.Add(24 * time.Hour)
+		f.mu.Unlock()
+	}
+	f.run(f.boxes())
+	got := f.notices("u1")
+	delayed, failed := 0, 0
+	for _, text := range got {
+		if strings.Contains(text, "Action: delayed") {
+			delayed++
+		}
+		if strings.Contains(text, "Action: failed") {
+			failed++
+		}
+	}
+	if delayed != 1 || failed != 1 || f.queue.Len() != 0 || len(f.net.sent) != 0 {
+		t.Errorf("%d notifications of a delay, %d of the failure, %d queued; want 1, 1 and 0", delayed, failed, f.queue.Len())
+	}
+}
+
+func TestMailIsProcessedAsTheFilesOfCommandsSay(t *testing.T) {
+	f := newFixture(t)
+	for name, text := range map[string]string{
+		"domains/foo.test/u1/mailproc.tab": "\"mailbox\"\n\"redirect\"\t\"u2@foo.test\"\t\"out@else.test\"\n",
+		"domains/foo.test/u3/mailproc.tab": "\"redirect\"\t\"u4@foo.test\"\n",
+		"domains/foo.test/u4/mailproc.tab": "\"redirect\"\t\"u3@foo.test\"\n",
+		"cmdaliases/foo.test/robot.tab":    "\"redirect\"\t\"u5@foo.test\"\n",
+		"custdomains/cust.test.tab":        "\"lredirect\"\t\"u6@foo.test\"\n\"smtp\"\n",
+	} {
+		name = filepath.Join(f.dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.put("Subject: x\r\n\r\n", "u7@foo.test", "u1@foo.test", "robot@foo.test", "any@cust.test", "u3@foo.test")
+	f.run(f.boxes())
+	for user, want := range map[string]string{
+		"u1": "Return-Path: <u7@foo.test>\r\nDelivered-To: u1@foo.test\r\nSubject: x\r\n\r\n",
+		"u2": "Return-Path: <u7@foo.test>\r\nDelivered-To: u2@foo.test\r\nX-Deliver-To: u1@foo.test\r\nSubject: x\r\n\r\n",
+		"u5": "Return-Path: <u7@foo.test>\r\nDelivered-To: u5@foo.test\r\nX-Deliver-To: robot@foo.test\r\nSubject: x\r\n\r\n",
+		"u6": "Return-Path: <any@cust.test>\r\nDelivered-To: u6@foo.test\r\nX-Deliver-To: any@cust.test\r\nSubject: x\r\n\r\n",
+	} {
+		if got := f.mail(user); !slices.Equal(got, []string{want}) {
+			t.Errorf("mailbox of %s holds %q, want %q", user, got, want)
+		}
+	}
+	if want := []string{"any@cust.test", "out@else.test"}; !slices.Equal(slices.Sorted(slices.Values(f.net.sent)), want) {
+		t.Errorf("sent to %q, want %q", f.net.sent, want)
+	}
+	// The two that redirect to each other end with a notification.
+	if got := f.notices("u7"); len(got) != 1 || !strings.Contains(got[0], "Mail loop detected") {
+		t.Errorf("notifications are %q, want one of the loop", got)
+	}
+	if f.queue.Len() != 0 {
+		t.Errorf("%d messages are queued", f.queue.Len())
+	}
+}
+
 // TestSlowDomainKeepsUpNoOther has more mail for a domain that does not answer than
 // there are workers.
 func TestSlowDomainKeepsUpNoOther(t *testing.T) {
@@ -425,7 +540,7 @@ func TestSlowDomainKeepsUpNoOther(t *testing.T) {
 	for n := range messages {
 		f.put("Subject: x\r\n\r\n", "s@ext.test", fmt.Sprintf("r%d@slow.test", n), fmt.Sprintf("r%d@d%d.test", n, n%7))
 	}
-	d := deliver.New(f.root, f.queue, f.boxes(), f.net, deliver.Options{Workers: 2, Destinations: 3, PerDomain: 2})
+	d := deliver.New(f.parts(f.boxes()), deliver.Options{Workers: 2, Destinations: 3, PerDomain: 2})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan struct{})

@@ -2,7 +2,9 @@ package deliver
 
 import (
 	"errors"
+	"time"
 
+	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
@@ -11,6 +13,8 @@ import (
 type failure struct {
 	permanent bool
 	untried   bool   // it does not count as an attempt
+	busy      bool   // there is to be another one in a moment
+	silent    bool   // nobody is told
 	status    string // RFC 3463
 	reason    string // for the sender
 	reply     string // of the other host
@@ -28,16 +32,23 @@ func (f *failure) Error() string {
 	return text
 }
 
+// busyTime is when a host is asked again that has as many connections as it may.
+const busyTime = 5 * time.Second
+
 // failed decides what becomes of a recipient after an attempt that did not deliver:
 // it waits for another one, or it is given up.
 func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 	var f *failure
 	if !errors.As(err, &f) {
-		f = &failure{status: "4.3.0", reason: err.Error(), untried: notYet(err)}
+		f = &failure{status: "4.3.0", reason: err.Error()}
 	}
 	attempt := y.Tries(y.place) + 1
 	log := y.log.With("to", y.to().Address, "err", err, "attempt", attempt)
-	if f.permanent || !f.untried && attempt >= d.opts.Schedule.defaults().Tries {
+	expired := !f.permanent && !f.untried && attempt >= d.opts.Schedule.defaults().Tries
+	if expired {
+		f = &failure{permanent: true, status: "5.4.7", reason: bounce.ReasonExpired + "; the last one: " + f.reason, reply: f.reply, host: f.host}
+	}
+	if f.permanent {
 		outcome, err := d.giveUp(y, f)
 		if err == nil {
 			log.Warn("delivery has failed", "state", string(outcome.State))
@@ -47,12 +58,29 @@ func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 		log.Error("failed message stays in the queue", "cause", err)
 	}
 	wait := d.opts.Schedule.Wait(attempt)
+	if f.busy {
+		wait = busyTime
+	}
+	next := d.root.Now().Add(wait)
 	log.Warn("delivery is deferred", "next", wait)
-	return spool.Outcome{State: spool.StateQueued, Until: d.root.Now().Add(wait), Free: f.untried, Note: err.Error()}
+	if !f.untried {
+		d.delayed(y, f, attempt, next)
+	}
+	return spool.Outcome{State: spool.StateQueued, Until: next, Free: f.untried, Note: err.Error()}
 }
 
-// giveUp keeps a message that cannot be delivered among the frozen ones.
+// giveUp tells the sender of a delivery that has failed, and keeps the message among
+// the frozen ones, unless RemoveSpoolErrors says otherwise. When the server dies in
+// between, the next attempt goes on from there.
 func (d *Deliverer) giveUp(y delivery, f *failure) (spool.Outcome, error) {
+	if !f.silent {
+		if err := d.notify(y, notified, f); err != nil {
+			return spool.Outcome{}, err
+		}
+	}
+	if d.root.Vars().On("RemoveSpoolErrors") {
+		return spool.Outcome{State: spool.StateFailed}, nil
+	}
 	last := spool.Attempt{Time: d.root.Now(), Text: f.reason, Reply: f.reply, Server: f.host}
 	if _, err := y.Freeze(y.place, last); err != nil {
 		return spool.Outcome{}, err
@@ -67,7 +95,7 @@ func sent(r outbound.Result) error {
 	case outbound.Delivered:
 		return nil
 	case outbound.Busy:
-		return &failure{untried: true, status: "4.3.2", reason: r.Reply, host: r.Host}
+		return &failure{untried: true, busy: true, status: "4.3.2", reason: r.Reply, host: r.Host}
 	}
 	f := &failure{permanent: r.State == outbound.Permanent, untried: r.Untried, status: r.Enhanced, reason: r.Reply, host: r.Host}
 	if r.Code != 0 {

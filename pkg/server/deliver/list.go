@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
+	"github.com/xmaild/xmaild/pkg/server/bounce"
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 	"github.com/xmaild/xmaild/pkg/tabfile"
@@ -18,7 +20,7 @@ import (
 // list sends a message to the members of a mailing list, as one message with a
 // recipient for each (docs/reference/delivery.md 2.5). Who may write to a list was
 // asked when the message was taken.
-func (d *Deliverer) list(_ context.Context, y delivery, list mailroot.User) error {
+func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) error {
 	if y.err != nil {
 		return y.err
 	}
@@ -27,9 +29,18 @@ func (d *Deliverer) list(_ context.Context, y delivery, list mailroot.User) erro
 	if err != nil {
 		return err
 	}
-	if err := d.checkLoop(y, owner); err != nil {
+	if err := checkLoop(y.body.SectionReader, owner, d.root.Vars().Number("MaxMTAOps")); err != nil {
 		return err
 	}
+	filtered := d.filters.Copy(queued(y))
+	defer filtered.Close() // only a folder of ours is left, and swept
+	if err := decided(filtered.Filter(ctx, filter.In)); err != nil {
+		if errors.Is(err, errDropped) {
+			return nil
+		}
+		return err
+	}
+	text := filtered.Message().Text
 	copied := y.Envelope
 	copied.Recipients, err = d.members(y, list)
 	if err != nil {
@@ -47,7 +58,7 @@ func (d *Deliverer) list(_ context.Context, y delivery, list mailroot.User) erro
 	drop := func(name string) bool {
 		return strings.HasPrefix(name, "List-") || name == "Reply-To" && replyTo(vars)
 	}
-	err = d.derive(y, 0, copied, func(w io.Writer) error { return rewrite(w, y.body, top, drop) })
+	err = d.derive(y, 0, copied, func(w io.Writer) error { return rewrite(w, io.NewSectionReader(text, 0, text.Size()), top, drop) })
 	if err == nil {
 		d.logDelivery(y, "LIST", owner, "")
 	}
@@ -65,11 +76,6 @@ func (d *Deliverer) derive(y delivery, step int, e spool.Envelope, write func(io
 		return err
 	}
 	defer draft.Abort() // nothing after Commit
-	if y.body != nil {
-		if _, err := y.body.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-	}
 	if err := write(draft); err != nil {
 		return err
 	}
@@ -123,30 +129,28 @@ func (d *Deliverer) listHeader(y delivery, list mailroot.User, owner string, var
 func mailto(addr string) string { return "mailto:" + url.PathEscape(addr) }
 
 // errLoop is the error of a message that comes back to where it has been.
-var errLoop = &failure{permanent: true, status: "5.4.6", reason: "mail loop detected"}
+var errLoop = &failure{permanent: true, status: "5.4.6", reason: bounce.ReasonLoop}
 
 // checkLoop returns errLoop where a message has been at an address before, or has
 // come through too many servers (docs/reference/delivery.md 2.10).
-func (d *Deliverer) checkLoop(y delivery, owner string) error {
-	if _, err := y.body.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	fields, err := readHeader(bufio.NewReader(y.body))
+func checkLoop(text *io.SectionReader, owner string, most int) error {
+	fields, err := readHeader(bufio.NewReader(io.NewSectionReader(text, 0, text.Size())))
 	if err != nil {
 		return err
 	}
 	hops := 0
 	for _, f := range fields {
 		switch f.name {
-		case "Received", "X-Deliver-To":
+		case "Received":
 			hops++
-		case "Delivered-To":
+		case "Delivered-To", "X-Deliver-To":
+			hops++
 			if tabfile.EqualFold(f.value(), owner) {
 				return errLoop
 			}
 		}
 	}
-	if hops > d.root.Vars().Number("MaxMTAOps") {
+	if hops > most {
 		return errLoop
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 )
@@ -14,20 +15,14 @@ import (
 // local puts a message into the mailbox of an account. The name of the file is made
 // of what never changes about the delivery: when it is tried again after a crash, a
 // mailbox that has the message already does not get it twice.
-func (d *Deliverer) local(ctx context.Context, y delivery, u mailroot.User) error {
-	if y.err != nil {
-		return y.err
-	}
-	if _, err := y.body.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+func (d *Deliverer) local(ctx context.Context, y delivery, u mailroot.User, m filter.Queued) error {
 	owner := u.Name + "@" + u.Domain
 	err := d.boxes.Deliver(ctx, u, mailbox.Message{
 		Name:        fmt.Sprintf("%d.%s-%d.%s", y.Time.Unix(), y.Key(), y.Indexes[y.place], d.opts.Host),
-		ReturnPath:  d.returnPath(y.From),
+		ReturnPath:  d.returnPath(m.From),
 		DeliveredTo: owner,
-		Body:        y.body,
-		Size:        y.Size(),
+		Body:        io.NewSectionReader(m.Text, 0, m.Text.Size()),
+		Size:        m.Text.Size(),
 		Again:       y.Again,
 	})
 	switch {

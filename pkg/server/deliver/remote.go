@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
@@ -86,35 +87,101 @@ func (d *Deliverer) send(ctx context.Context, domain string, lease *spool.Lease)
 	}
 	w := d.open(lease)
 	defer w.close()
-	for place, result := range d.results(ctx, domain, w) {
-		err := sent(result)
+	results := d.results(ctx, domain, w)
+	for place, result := range results {
+		err := result.err
+		if err == nil {
+			err = sent(result.Result)
+		}
 		if err == nil {
 			d.logDelivery(delivery{w, place}, result.Medium, result.Parameter, result.RemoteID)
+		}
+		if errors.Is(err, errDropped) {
+			err = nil
 		}
 		w.outcome(ctx, place, err)
 	}
 	w.end()
 }
 
+// A result is what became of a recipient: err says what filters decided, or why there
+// was no attempt.
+type result struct {
+	outbound.Result
+	err error
+}
+
 // results says what became of a message for each of its recipients, all of one domain.
-func (d *Deliverer) results(ctx context.Context, domain string, w *work) []outbound.Result {
+func (d *Deliverer) results(ctx context.Context, domain string, w *work) []result {
+	results := make([]result, len(w.Recipients))
 	if w.err != nil {
-		return outbound.Failed(w.err, len(w.Recipients))
+		for place := range results {
+			results[place].err = w.err
+		}
+		return results
 	}
 	plan, err := d.sender.Plan(ctx, domain)
+	if d.filters.Any(filter.Out) {
+		// Each recipient gets the message as the filters make it.
+		for place := range results {
+			results[place] = d.filtered(ctx, delivery{w, place}, plan, err)
+		}
+		return results
+	}
+	for place, r := range d.takeAll(ctx, queued(delivery{w, 0}), w.Recipients, plan, err) {
+		results[place].Result = r
+	}
+	return results
+}
+
+// filtered sends a message to one recipient when the filters have let it pass.
+func (d *Deliverer) filtered(ctx context.Context, y delivery, plan outbound.Route, err error) result {
+	filtered := d.filters.Copy(queued(y))
+	defer filtered.Close() // only a folder of ours is left, and swept
+	if err := decided(filtered.Filter(ctx, filter.Out)); err != nil {
+		return result{err: err}
+	}
+	return result{Result: d.take(ctx, filtered.Message(), plan, err)}
+}
+
+// take takes a message to the hosts of a plan, for the recipient that it has. Err is
+// why there is no plan.
+func (d *Deliverer) take(ctx context.Context, m filter.Queued, plan outbound.Route, err error) outbound.Result {
+	return d.takeAll(ctx, m, []spool.Recipient{m.To}, plan, err)[0]
+}
+
+func (d *Deliverer) takeAll(ctx context.Context, m filter.Queued, to []spool.Recipient, plan outbound.Route, err error) []outbound.Result {
 	if err == nil && plan.Discard {
 		// The reference loses the mail here.
 		err = errors.New("the tables name no host for the domain")
 	}
-	if err == nil {
-		_, err = w.body.Seek(0, io.SeekStart)
-	}
 	if err != nil {
-		return outbound.Failed(err, len(w.Recipients))
+		return outbound.Failed(err, len(to))
 	}
-	m := outbound.Message{From: w.From, Body: w.body, Size: w.Size(), UTF8: w.UTF8, Ret: w.Ret, EnvID: w.EnvID, Log: w.log}
-	for _, r := range w.Recipients {
-		m.Recipients = append(m.Recipients, outbound.Recipient{Address: r.Address, Notify: r.Notify, ORcpt: r.ORcpt})
+	message := outbound.Message{
+		From: m.From, Body: io.NewSectionReader(m.Text, 0, m.Text.Size()), Size: m.Text.Size(), UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
+		Log: d.log.With("message", m.ID, "key", m.Key),
 	}
-	return d.sender.Send(ctx, plan, m)
+	for _, r := range to {
+		message.Recipients = append(message.Recipients, outbound.Recipient{Address: r.Address, Notify: r.Notify, ORcpt: r.ORcpt})
+	}
+	return d.sender.Send(ctx, plan, message)
+}
+
+// errDropped is the decision of a filter that a message is to vanish.
+var errDropped = errors.New("a filter has dropped the message")
+
+// decided turns what filters have decided into an error, nil where the message passes.
+func decided(decision filter.Decision) error {
+	switch decision.Action {
+	case filter.Defer:
+		return decision.Err
+	case filter.Drop:
+		return errDropped
+	case filter.Freeze:
+		return &failure{permanent: true, silent: true, status: "5.7.1", reason: "a filter wants it frozen"}
+	case filter.Reject:
+		return &failure{permanent: true, status: "5.7.1", reason: decision.Reason}
+	}
+	return nil
 }

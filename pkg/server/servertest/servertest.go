@@ -19,6 +19,8 @@ import (
 	"github.com/xmaild/xmaild/pkg/ctrl"
 	"github.com/xmaild/xmaild/pkg/server"
 	"github.com/xmaild/xmaild/pkg/server/obs"
+	"github.com/xmaild/xmaild/pkg/server/resolve"
+	"github.com/xmaild/xmaild/pkg/server/resolve/resolvetest"
 	"github.com/xmaild/xmaild/pkg/server/selfcert"
 )
 
@@ -38,6 +40,8 @@ type Server struct {
 	POP3S   string // of POP3 inside TLS
 	Finger  string // of finger
 	Dir     string // the MailRoot
+
+	DNS *resolvetest.Server // all of the DNS that the server sees; empty until the test fills it
 
 	Server *server.Server // nil while stopped
 
@@ -85,6 +89,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 	for _, o := range opts {
 		o(&s.options)
 	}
+	s.DNS = resolvetest.Start(t, nil)
 	s.Dir = s.options.dir
 	if s.Dir == "" {
 		s.Dir = filepath.Join(t.TempDir(), "MailRoot")
@@ -144,6 +149,7 @@ func (s *Server) start(t testing.TB) {
 		POP3Delay:        time.Millisecond,
 		CtrlFailureDelay: time.Millisecond,
 		Version:          "test",
+		Resolver:         s.DNS.Resolver(resolve.Options{}),
 		Log:              obs.NewLog(s.log, true),
 		Poll:             10 * time.Millisecond,
 	}

@@ -1,0 +1,209 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strings"
+
+	"github.com/xmaild/xmaild/pkg/server/filter"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/outbound"
+	"github.com/xmaild/xmaild/pkg/server/process"
+	"github.com/xmaild/xmaild/pkg/server/route"
+	"github.com/xmaild/xmaild/pkg/server/spool"
+)
+
+// Commands carries out files of commands; [process.Runner] is the real one.
+type Commands interface {
+	Run(ctx context.Context, j process.Job, a process.Actions, p process.Progress) process.Outcome
+}
+
+// commands does what a file of commands wants done for a recipient: its
+// mailproc.tab, or that of a custom domain or an alias of commands.
+func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) error {
+	if y.err != nil {
+		return y.err
+	}
+	var list process.Commands
+	var err error
+	if r.Kind == route.User {
+		list, err = process.ForAccount(d.root.Tables, r.Account)
+	} else {
+		list, err = process.FromFile(d.root.Tables, r.File)
+	}
+	if err != nil {
+		return err
+	}
+	steps := newSteps(y, list)
+	outcome := d.process.Run(ctx, process.Job{Message: queued(y), Commands: list, Account: r.Address()}, &actions{d, y, r.Account, steps}, steps)
+	switch outcome.Kind {
+	case process.Defer:
+		return outcome.Err
+	case process.Drop:
+		y.log.Info("message is dropped", "to", y.to().Address)
+	case process.Reject:
+		return &failure{permanent: true, status: "5.7.1", reason: outcome.Reason}
+	case process.Freeze:
+		return &failure{permanent: true, silent: true, status: "5.7.1", reason: "a filter wants it frozen"}
+	}
+	return nil
+}
+
+// queued is a delivery as programs are told of it.
+func queued(y delivery) filter.Queued {
+	return filter.Queued{Envelope: y.Envelope, To: y.to(), Key: y.Key(), Text: y.body.SectionReader}
+}
+
+// steps are the commands of a file, and which of them are done.
+type steps struct {
+	y     delivery
+	marks []string
+	sum   uint32
+}
+
+func newSteps(y delivery, c process.Commands) *steps {
+	s := &steps{y: y}
+	for _, command := range c.List {
+		s.marks = append(s.marks, command.Mark)
+	}
+	s.sum = crc32.ChecksumIEEE([]byte(strings.Join(s.marks, "\n")))
+	return s
+}
+
+// step returns the number of a command.
+func (s *steps) step(mark string) (int, error) {
+	for n, m := range s.marks {
+		if m == mark && n < reserved {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("a file of commands has more than %d rows", reserved)
+}
+
+// progress returns what is done of these commands: nothing, where the last attempt
+// had others.
+func (s *steps) progress() spool.Progress {
+	if p := s.y.Progress(s.y.place); p.Sum == s.sum {
+		return p
+	}
+	return spool.Progress{Sum: s.sum}
+}
+
+// Done reports whether a command has been carried out.
+func (s *steps) Done(mark string) bool {
+	n, err := s.step(mark)
+	return err == nil && s.progress().Has(n)
+}
+
+// Record keeps that commands have been carried out. Where there is one only, the end
+// of the delivery says so.
+func (s *steps) Record(_ context.Context, marks ...string) error {
+	if len(s.marks) == 1 {
+		return nil
+	}
+	p := s.progress()
+	for _, mark := range marks {
+		n, err := s.step(mark)
+		if err != nil {
+			return err
+		}
+		p = p.With(n)
+	}
+	if p == s.y.Progress(s.y.place) {
+		return nil
+	}
+	return s.y.SetProgress(s.y.place, p)
+}
+
+// actions deliver what commands order for a recipient.
+type actions struct {
+	d       *Deliverer
+	y       delivery
+	account mailroot.User // whose mailproc.tab it is
+	steps   *steps
+}
+
+func (a *actions) Mailbox(ctx context.Context, m filter.Queued) error {
+	return permanent(a.d.local(ctx, a.y, a.account, m))
+}
+
+func (a *actions) Redirect(_ context.Context, m filter.Queued, r process.Redirection) error {
+	step, err := a.steps.step(r.Mark)
+	if err != nil {
+		return err
+	}
+	if err := checkLoop(m.Text, r.By, a.d.root.Vars().Number("MaxMTAOps")); err != nil {
+		return permanent(err)
+	}
+	// What is derived belongs to these commands, and not to those of an earlier attempt.
+	if p := a.steps.progress(); p != a.y.Progress(a.y.place) {
+		if err := a.y.SetProgress(a.y.place, p); err != nil {
+			return err
+		}
+	}
+	e := m.Envelope
+	e.From, e.Mail, e.Recipients = r.From, "", nil
+	for _, to := range r.Targets {
+		e.Recipients = append(e.Recipients, spool.Recipient{Address: to})
+	}
+	top := []string{"X-Deliver-To: " + r.By}
+	err = a.d.derive(a.y, step, e, func(w io.Writer) error {
+		return rewrite(w, io.NewSectionReader(m.Text, 0, m.Text.Size()), top, func(string) bool { return false })
+	})
+	if err == nil {
+		medium := "REDIR"
+		if r.List {
+			medium = "LREDIR"
+		}
+		a.d.logDelivery(a.y, medium, strings.Join(r.Written, ","), "")
+	}
+	return err
+}
+
+func (a *actions) Relay(ctx context.Context, m filter.Queued, hosts, options string) error {
+	plan, err := a.d.sender.Relay(hosts, options)
+	return a.send(ctx, m, plan, err)
+}
+
+func (a *actions) Send(ctx context.Context, m filter.Queued) error {
+	plan, err := a.d.sender.Plan(ctx, domainOf(m.To.Address))
+	return a.send(ctx, m, plan, err)
+}
+
+func (a *actions) send(ctx context.Context, m filter.Queued, plan outbound.Route, err error) error {
+	result := a.d.take(ctx, m, plan, err)
+	err = permanent(sent(result))
+	if err == nil {
+		a.d.logDelivery(a.y, result.Medium, result.Parameter, result.RemoteID)
+	}
+	return err
+}
+
+// Failed tells the sender that a command has failed for good.
+func (a *actions) Failed(_ context.Context, _ filter.Queued, c process.Command, why error) error {
+	step, err := a.steps.step(c.Mark)
+	if err != nil {
+		return err
+	}
+	var f *failure
+	if !errors.As(why, &f) {
+		f = &failure{status: "5.3.0", reason: why.Error()}
+	}
+	return a.d.notify(a.y, step, f)
+}
+
+func (a *actions) Ran(_ filter.Queued, medium, program string) {
+	a.d.logDelivery(a.y, medium, program, "")
+}
+
+// permanent marks what is not to be tried again for the runner of commands.
+func permanent(err error) error {
+	var f *failure
+	if errors.As(err, &f) && f.permanent {
+		return process.Permanent{Err: err}
+	}
+	return err
+}

@@ -1,0 +1,114 @@
+package deliver
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/address"
+	"github.com/xmaild/xmaild/pkg/server/bounce"
+	"github.com/xmaild/xmaild/pkg/server/spool"
+)
+
+// Steps of a delivery that are no commands.
+const (
+	notified      = 31 // the sender has been told that it has failed
+	notifiedAdmin = 30 // and ErrorsAdmin
+	reserved      = 30 // steps below are commands
+)
+
+// notify tells the sender of a message, and ErrorsAdmin, that a delivery has failed.
+// It tells them once, however often it is called with the step.
+func (d *Deliverer) notify(y delivery, step int, f *failure) error {
+	r := d.notice(y, f)
+	r.Action = bounce.Failed
+	if err := d.write(y, step, y.From, false, r); err != nil {
+		return err
+	}
+	admin := d.root.Vars().String("ErrorsAdmin")
+	if admin == "" || y.From == "" || step != notified {
+		return nil
+	}
+	return d.write(y, notifiedAdmin, admin, true, r)
+}
+
+// delayed tells of an attempt that NotifyTryPattern names.
+func (d *Deliverer) delayed(y delivery, f *failure, attempt int, next time.Time) {
+	vars := d.root.Vars()
+	if !bounce.TryMatches(vars.String("NotifyTryPattern"), attempt) {
+		return
+	}
+	r := d.notice(y, f)
+	r.Action, r.Attempt, r.Next = bounce.Delayed, attempt, next
+	err := d.write(y, -1, y.From, false, r)
+	if admin := vars.String("TempErrorsAdmin"); err == nil && admin != "" && y.From != "" {
+		err = d.write(y, -1, admin, true, r)
+	}
+	if err != nil {
+		y.log.Warn("sender is not told of the delay", "to", y.to().Address, "err", err)
+	}
+}
+
+// notice says what has become of a recipient.
+func (d *Deliverer) notice(y delivery, f *failure) bounce.Recipient {
+	to := y.to()
+	return bounce.Recipient{
+		Address: to.Address, ORcpt: to.ORcpt, Notify: to.Notify,
+		Reason: f.reason, Status: f.status, Reply: f.reply, Host: f.host, Last: d.root.Now(),
+	}
+}
+
+// write queues one notification, unless there is to be none. Step -1 is none of those
+// that are done once.
+func (d *Deliverer) write(y delivery, step int, to string, admin bool, r bounce.Recipient) error {
+	vars := d.root.Vars()
+	n := bounce.Notice{
+		Time: d.root.Now(), To: to, Admin: admin,
+		Domain: vars.String("RootDomain"), Postmaster: vars.String("PostMaster"), Identity: vars.Word("ServerIdentity"),
+		Name: y.Key(), MessageID: y.ID, From: y.From, EnvID: y.EnvID, Ret: y.Ret, Arrived: y.Time,
+		Recipients: []bounce.Recipient{r}, ExtraLines: vars.Number("NotifyMsgLinesExtra"),
+	}
+	if y.body != nil {
+		n.Message = y.body
+	}
+	if admin || vars.On("NotifySendLogToSender") {
+		history, err := y.History(y.place)
+		if err != nil {
+			y.log.Debug("history of a message", "err", err)
+		}
+		n.Log = history
+	}
+	n.ID = d.queue.NextID('X')
+	m, err := bounce.New(n)
+	switch {
+	case errors.Is(err, bounce.ErrNobody), errors.Is(err, bounce.ErrUnwanted), errors.Is(err, bounce.ErrLoop):
+		y.log.Info("nobody is told", "to", y.to().Address, "reason", err)
+		return nil
+	case err != nil:
+		return err
+	}
+	e := spool.Envelope{ID: n.ID, Time: n.Time, Domain: n.Domain, UTF8: m.UTF8, Recipients: []spool.Recipient{{Address: d.returnPath(to)}}}
+	if m.EightBit {
+		e.Body = "8BITMIME"
+	}
+	if !vars.On("NoSenderBounce") {
+		e.From = n.Postmaster
+	}
+	if _, err := address.Parse(e.Recipients[0].Address); err != nil {
+		y.log.Info("nobody is told: the sender is no address", "sender", to)
+		return nil
+	}
+	write := func(w io.Writer) error { _, err := m.WriteTo(w); return err }
+	if step >= 0 {
+		return d.derive(y, step, e, write)
+	}
+	draft, err := d.queue.Begin(e)
+	if err != nil {
+		return err
+	}
+	defer draft.Abort() // nothing after Commit
+	if err := write(draft); err != nil {
+		return err
+	}
+	return draft.Commit()
+}
