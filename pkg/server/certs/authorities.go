@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -20,7 +21,7 @@ type authorities struct {
 }
 
 // get returns the authorities of certs.pem and certs/ where the policy names
-// them, otherwise the system's.
+// them and they are there, otherwise the system's (docs/reference/services.md 4.1).
 func (a *authorities) get(policy Policy) (*x509.CertPool, error) {
 	var sources []string
 	if policy.UseCertsFile {
@@ -29,6 +30,7 @@ func (a *authorities) get(policy Policy) (*x509.CertPool, error) {
 	if policy.UseCertsDir {
 		sources = append(sources, filepath.Join(a.root, "certs"))
 	}
+	sources = slices.DeleteFunc(sources, missing)
 	if len(sources) == 0 {
 		return x509.SystemCertPool()
 	}

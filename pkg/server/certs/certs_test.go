@@ -175,6 +175,37 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+func TestAbsentAuthoritiesDoNotCount(t *testing.T) {
+	root := t.TempDir()
+	newServerCert(t, root)
+	ca := issue(t, "authority", true, nil)
+	shown := issue(t, "client", false, ca).show()
+	both := Policy{WantVerify: true, UseCertsFile: true, UseCertsDir: true}
+	for _, test := range []struct {
+		name      string
+		file      []string // with the authority of the client
+		show      *tls.Certificate
+		want      bool
+		otherwise string
+	}{
+		{"neither is there, none shown", nil, nil, true, "TLS as before"},
+		{"neither is there", nil, shown, false, "the authorities of the system to count"},
+		{"the file alone", []string{"certs.pem"}, shown, true, "the authorities of the file to count"},
+	} {
+		if test.file != nil {
+			writeFile(t, ca.pem(), append([]string{root}, test.file...)...)
+		}
+		config, err := New(root, nil, nil).Config(both)
+		if err != nil {
+			t.Errorf("%s: %v, want %s", test.name, err, test.otherwise)
+			continue
+		}
+		if _, serverErr, _ := handshake(t, config, test.show, 0); (serverErr == nil) != test.want {
+			t.Errorf("%s: server says %v, want %s", test.name, serverErr, test.otherwise)
+		}
+	}
+}
+
 func TestOldTLSIsRefused(t *testing.T) {
 	root := t.TempDir()
 	newServerCert(t, root)
