@@ -151,7 +151,7 @@ func (c *conn) run(ctx context.Context) {
 	}()
 	refusal := c.s.admit(c)
 	if refusal == nil {
-		defer c.s.counts.remove(c.session.RemoteAddr.Addr())
+		defer c.s.counts.Remove(c.session.RemoteAddr.Addr())
 	} else {
 		c.linger = refusedLinger
 		if c.s.refusing.Add(1) > maxRefusing {

@@ -1,6 +1,10 @@
 package ctrl
 
-import "time"
+import (
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/limit"
+)
 
 // Limits bound what clients can take of a server. A zero field stands for its
 // default, a negative one for no limit.
@@ -71,4 +75,8 @@ func num(n *int, def int) {
 	} else if *n < 0 {
 		*n = int(^uint(0) >> 2)
 	}
+}
+
+func (l Limits) failures() limit.FailureLimit {
+	return limit.FailureLimit{Count: l.FailedLogins, Window: l.FailureWindow, Block: l.BlockTime}
 }

@@ -23,8 +23,8 @@ func (s *Server) admit(c *conn) *Error {
 	if e := s.blocked(addr); e != nil {
 		return e
 	}
-	if !s.counts.add(addr, s.limits) {
-		if silent, ok := s.crowded.now(time.Now()); ok {
+	if s.counts.Add(addr, s.limits.Sessions, s.limits.AddressSessions) != nil {
+		if silent, ok := s.crowded.Pass(time.Now(), time.Second); ok {
 			s.log().Warn("control connection refused: too many sessions", "addr", addr, "unreported before", silent)
 		}
 		return &Error{Code: CodeTooManySessions}
@@ -33,7 +33,7 @@ func (s *Server) admit(c *conn) *Error {
 }
 
 func (s *Server) blocked(addr netip.Addr) *Error {
-	if !s.failures.blocked(addr, s.now()) {
+	if !s.failures.Blocked(addr, s.now()) {
 		return nil
 	}
 	return &Error{CodeNotAllowed, "too many failed logins from your address, try again later"}
@@ -88,13 +88,13 @@ func (c *conn) authenticate(ctx context.Context, l Login, arrived time.Time) *Er
 	s.logLogin(LoginEvent{Remote: l.Remote, User: l.User, Status: LoginRequest})
 	refusal, counts := c.decide(ctx, l)
 	if refusal == nil {
-		s.failures.succeed(addr)
+		s.failures.Succeed(addr)
 		s.logLogin(LoginEvent{Remote: l.Remote, User: l.User, Status: LoginOK})
 		return nil
 	}
 	s.logLogin(LoginEvent{Remote: l.Remote, User: l.User, Status: LoginFailed, Err: refusal})
 	s.log().Warn("control login refused", "addr", addr, "user", l.User, "reason", refusal)
-	if counts && s.failures.fail(addr, s.now(), s.limits) {
+	if counts && s.failures.Fail(addr, s.now(), s.limits.failures()) {
 		s.log().Warn("address blocked after failed control logins", "addr", addr, "for", s.limits.BlockTime)
 	}
 	c.delay(ctx, arrived)

@@ -187,63 +187,6 @@ func TestFailedLoginsBlockAnAddress(t *testing.T) {
 	s.tryLogin(t, good, "+00000 OK")
 }
 
-func TestMemoryOfFailuresIsBounded(t *testing.T) {
-	l := Limits{FailedLogins: 2}.withDefaults()
-	now := time.Unix(1e9, 0)
-	var c failureCounts
-	addr := func(i int) netip.Addr {
-		return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-	}
-	for i := range maxFailureAddresses + 10 {
-		if c.fail(addr(i), now, l) {
-			t.Fatalf("address %d blocked at its first failure", i)
-		}
-	}
-	if n := len(c.address); n != maxFailureAddresses || c.order.Len() != n {
-		t.Errorf("%d and %d addresses kept, want %d", n, c.order.Len(), maxFailureAddresses)
-	}
-	if !c.fail(addr(maxFailureAddresses), now, l) {
-		t.Error("a recent address was forgotten")
-	}
-	if c.fail(addr(0), now, l) {
-		t.Error("the oldest address was kept")
-	}
-}
-
-func TestIPv6AddressesCountByNetwork(t *testing.T) {
-	l := Limits{FailedLogins: 2, AddressSessions: 1}.withDefaults()
-	now := time.Unix(1e9, 0)
-	one, same, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::ffff:2"), netip.MustParseAddr("2001:db8:0:1::1")
-	var failed failureCounts
-	failed.fail(one, now, l)
-	if !failed.fail(same, now, l) || !failed.blocked(one, now) || failed.blocked(other, now) {
-		t.Error("want the /64 blocked and no other")
-	}
-	var sessions sessionCounts
-	if !sessions.add(one, l) || sessions.add(same, l) || !sessions.add(other, l) {
-		t.Error("want one session a /64")
-	}
-	sessions.remove(one)
-	if !sessions.add(same, l) {
-		t.Error("a session that ended still counts")
-	}
-}
-
-func TestReportsAreThrottled(t *testing.T) {
-	var th throttle
-	at := time.Unix(1e9, 0)
-	for _, c := range []struct {
-		after  time.Duration
-		silent int
-		ok     bool
-	}{{0, 0, true}, {time.Millisecond, 0, false}, {time.Millisecond, 0, false}, {time.Second, 2, true}, {time.Second, 0, true}} {
-		at = at.Add(c.after)
-		if silent, ok := th.now(at); silent != c.silent || ok != c.ok {
-			t.Errorf("at %v: %d, %v, want %d, %v", at, silent, ok, c.silent, c.ok)
-		}
-	}
-}
-
 func TestSessionLimits(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		s := startServer(t, func(s *Server) { s.Limits.Sessions = 2 })

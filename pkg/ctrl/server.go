@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/xmaild/xmaild/pkg/limit"
 )
 
 // ErrServerClosed is returned by [Server.Serve] and [Server.ServeTLS] after
@@ -65,10 +67,10 @@ type Server struct {
 
 	once     sync.Once
 	limits   Limits // with defaults
-	counts   sessionCounts
-	failures failureCounts
-	crowded  throttle     // of reports of too many sessions
-	refusing atomic.Int32 // connections being refused
+	counts   limit.Sessions
+	failures limit.Failures
+	crowded  limit.Reports // of reports of too many sessions
+	refusing atomic.Int32  // connections being refused
 	nextID   atomic.Uint64
 	draining atomic.Bool
 

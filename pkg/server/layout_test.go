@@ -14,6 +14,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		none []string // prefixes of packages that it must not reach
 	}{
 		{"pkg/tabfile", []string{"pkg/ctrl", "pkg/server", "cmd"}},
+		{"pkg/limit", []string{"pkg/tabfile", "pkg/ctrl", "pkg/server", "cmd"}},
 		{"pkg/ctrl", []string{"pkg/server", "cmd"}},
 		{"pkg/ctrl/commands", []string{"pkg/server", "cmd"}},
 		{"pkg/server/access", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/mailroot", "cmd"}},

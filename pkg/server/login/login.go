@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/xmaild/xmaild/pkg/limit"
 	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/program"
@@ -62,7 +63,7 @@ type Options struct {
 type Checker struct {
 	root     *mailroot.Root
 	o        Options
-	failures failures
+	failures limit.Failures
 	cache    *cache
 	programs chan struct{} // how many external programs run at a time
 }
@@ -158,7 +159,7 @@ func (r refusal) Is(err error) bool { return err == ErrBadLogin }
 func (c *Checker) attempt(ctx context.Context, cr Credentials, check func(mailroot.ServerVars) error) error {
 	vars := c.root.Vars()
 	log := c.o.Log.With("service", cr.Service, "address", cr.Remote.Addr().String(), "mechanism", cr.Mechanism)
-	if c.failures.blocked(cr.Remote.Addr(), c.o.Clock()) {
+	if c.failures.Blocked(cr.Remote.Addr(), c.o.Clock()) {
 		log.Debug("login from a blocked address")
 		return ErrBlocked
 	}
@@ -168,7 +169,7 @@ func (c *Checker) attempt(ctx context.Context, cr Credentials, check func(mailro
 	err := check(vars)
 	switch {
 	case err == nil:
-		c.failures.succeed(cr.Remote.Addr())
+		c.failures.Succeed(cr.Remote.Addr())
 		return nil
 	case !errors.Is(err, ErrBadLogin):
 		if ctx.Err() == nil {
@@ -177,7 +178,7 @@ func (c *Checker) attempt(ctx context.Context, cr Credentials, check func(mailro
 		return fmt.Errorf("%w: %w", ErrTemporary, err)
 	}
 	log.Warn("login failed", "name", cr.Name, "reason", err.Error())
-	if c.failures.fail(cr.Remote.Addr(), c.o.Clock(), limitsOf(vars)) {
+	if c.failures.Fail(cr.Remote.Addr(), c.o.Clock(), failureLimit(vars)) {
 		log.Warn("address blocked after failed logins", "seconds", vars.Number("LOGIN-BlockTime"))
 	}
 	if d := time.Duration(vars.Number("LOGIN-FailureDelay")) * time.Second; d > 0 {

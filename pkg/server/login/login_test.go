@@ -157,7 +157,7 @@ func TestPOP3Login(t *testing.T) {
 		if got != c.want || c.want == "" && (!errors.Is(err, ErrBadLogin) || err.Error() != ErrBadLogin.Error()) {
 			t.Errorf("%.30q with %q is %q, %v; want %q", c.name, c.password, got, err, c.want)
 		}
-		f.failures.succeed(stranger.Addr())
+		f.failures.Succeed(stranger.Addr())
 	}
 	if log := f.logged(); strings.Contains(log, "passwore") || strings.Contains(log, "PW") || strings.Contains(log, "ann\n\"") {
 		t.Errorf("the log has a password, or a name as it came:\n%s", log)
@@ -342,22 +342,4 @@ func TestWaitEndsWithTheSession(t *testing.T) {
 	cancel()
 	wait(ctx, time.Hour)
 	wait(t.Context(), time.Nanosecond)
-}
-
-func TestAddressesThatFailAreBounded(t *testing.T) {
-	var f failures
-	l := limits{failures: 1, window: time.Hour, block: time.Hour}
-	now := time.Unix(1e9, 0)
-	first := netip.MustParseAddr("10.0.0.0")
-	a := first
-	for range maxAddresses + 1 {
-		f.fail(a, now, l)
-		a = a.Next()
-	}
-	if len(f.address) != maxAddresses || f.order.Len() != maxAddresses {
-		t.Errorf("%d addresses are kept, want %d", len(f.address), maxAddresses)
-	}
-	if f.blocked(first, now) || !f.blocked(first.Next(), now) {
-		t.Error("it is not the one longest ago that was forgotten")
-	}
 }

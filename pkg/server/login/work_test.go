@@ -109,7 +109,7 @@ func TestNamesThatAreNotThereCostWhatOthersDo(t *testing.T) {
 			if _, err := c.f.POP3(over(t), "foo.test", pop3(name, "wrong")); !errors.Is(err, c.want) {
 				t.Errorf("%s: POP3 login of %q: %v, want %v", what, name, err, c.want)
 			}
-			c.f.failures.succeed(stranger.Addr())
+			c.f.failures.Succeed(stranger.Addr())
 		}
 	}
 	if _, err := withHashes.SMTP(over(t), smtp("ann@foo.test", "pw")); err != nil {

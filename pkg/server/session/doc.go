@@ -4,13 +4,17 @@
 // business.
 package session
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/xmaild/xmaild/pkg/limit"
+)
 
 var (
 	// ErrServerClosed is what [Server.Serve] returns after [Server.Shutdown].
 	ErrServerClosed = errors.New("session: server closed")
 	// ErrTooMany says that the service has as many sessions as it may.
-	ErrTooMany = errors.New("too many sessions")
+	ErrTooMany = limit.ErrSessions
 	// ErrTooManyOfAddress says that one address has as many sessions as it may.
-	ErrTooManyOfAddress = errors.New("too many sessions of this address")
+	ErrTooManyOfAddress = limit.ErrAddressSessions
 )

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/xmaild/xmaild/pkg/limit"
 )
 
 const (
@@ -48,8 +50,8 @@ type Server struct {
 	Log      *slog.Logger // nil discards
 
 	once     sync.Once
-	counts   counts
-	crowded  throttle
+	counts   limit.Sessions
+	crowded  limit.Reports
 	refusing atomic.Int32
 	draining atomic.Bool
 
@@ -158,11 +160,11 @@ func (s *Server) run(ctx context.Context, c *Conn) {
 	if s.Limits != nil {
 		all, perAddress = s.Limits()
 	}
-	if err := s.counts.add(c.remote.Addr(), all, perAddress); err != nil {
+	if err := s.counts.Add(c.remote.Addr(), all, perAddress); err != nil {
 		s.refuse(c, err)
 		return
 	}
-	defer s.counts.remove(c.remote.Addr())
+	defer s.counts.Remove(c.remote.Addr())
 	s.handle(ctx, c)
 	if c.Ending() {
 		linger(c, shortLinger)
@@ -181,7 +183,7 @@ func (s *Server) handle(ctx context.Context, c *Conn) {
 }
 
 func (s *Server) refuse(c *Conn, why error) {
-	if held, ok := s.crowded.pass(time.Now()); ok {
+	if held, ok := s.crowded.Pass(time.Now(), time.Minute); ok {
 		s.Log.Warn("client refused: "+why.Error(), "service", s.Name, "address", c.remote.Addr(), "others", held)
 	}
 	defer s.refusing.Add(-1)
