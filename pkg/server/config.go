@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/deliver"
+	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/resolve"
 )
 
@@ -49,6 +50,10 @@ type Config struct {
 	Retries       deliver.Schedule // of deliveries
 	FilterTimeout time.Duration    // of programs that filter; 0: 90 s
 	FilterLog     bool             // write logs/filters-*
+
+	// Outbound says how mail is sent to other hosts. Its log, clock and family do not
+	// count: they are those of the server.
+	Outbound outbound.Options
 
 	// User is whom a server that is root becomes once it listens: a name or a
 	// number. Empty: the owner of the MailRoot, unless that is root.

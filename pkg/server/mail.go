@@ -83,7 +83,9 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 	m.policy = policy.New(s.root, dns, m.boxes, policy.Options{Log: s.log})
 	s.admin = admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy, Queue: m.queue})
 	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock, Upgrade: s.admin.UpgradePassword})
-	m.sender = outbound.New(s.root, dns, outbound.Options{Log: s.log, Clock: s.config.Clock, Family: families[s.config.Resolve]})
+	sending := s.config.Outbound
+	sending.Log, sending.Clock, sending.Family = s.log, s.config.Clock, families[s.config.Resolve]
+	m.sender = outbound.New(s.root, dns, sending)
 	filters := filter.New(s.root, filter.Options{
 		Log: s.log, Clock: s.config.Clock, Timeout: s.config.FilterTimeout, Filters: s.tabLog("filters", s.config.FilterLog),
 	})
