@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
+	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
@@ -147,7 +148,9 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 			remote[domain] = append(remote[domain], place)
 			continue
 		case err == nil:
-			err = d.along(ctx, y, along)
+			if err = d.along(ctx, y, along); err == nil {
+				d.succeeded(y, actionOf(along.Kind))
+			}
 		}
 		work.outcome(ctx, place, err)
 	}
@@ -155,6 +158,14 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 	for domain, places := range remote {
 		d.dispatch(ctx, domain, lease.Split(places))
 	}
+}
+
+// actionOf says what a delivery here is to somebody who asks.
+func actionOf(k route.Kind) bounce.Action {
+	if k == route.List {
+		return bounce.Expanded
+	}
+	return bounce.Delivered
 }
 
 // find returns where an address leads. The route in front of it, which the reference

@@ -456,6 +456,29 @@ func TestSenderIsToldOnceOfWhatHasFailed(t *testing.T) {
 	}
 }
 
+func TestSenderWhoAsksIsToldOfTheDelivery(t *testing.T) {
+	f := newFixture(t)
+	e := spool.Envelope{ID: f.queue.NextID('S'), Time: f.clock(), From: "u1@foo.test", EnvID: "env", Recipients: []spool.Recipient{
+		{Address: "u2@foo.test", Notify: "SUCCESS,FAILURE"}, {Address: "u3@foo.test", Notify: "NEVER"}, {Address: "x@else.test", Notify: "SUCCESS"},
+	}}
+	d, err := f.queue.Begin(e)
+	if err == nil {
+		_, err = io.WriteString(d, "Subject: x\r\n\r\n")
+	}
+	if err == nil {
+		err = d.Commit()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.run(f.boxes())
+	got := f.notices("u1")
+	text := strings.Join(got, "")
+	if len(got) != 2 || !strings.Contains(text, "Action: delivered") || !strings.Contains(text, "Action: relayed") || strings.Contains(text, "u3@foo.test") {
+		t.Errorf("notifications are %q, want one of the delivery to u2 and one of the relaying to else.test", got)
+	}
+}
+
 // TestExpiredMailIsGivenUp has a host that never takes the message.
 func TestExpiredMailIsGivenUp(t *testing.T) {
 	f := newFixture(t)

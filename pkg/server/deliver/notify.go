@@ -14,7 +14,8 @@ import (
 const (
 	notified      = 31 // the sender has been told that it has failed
 	notifiedAdmin = 30 // and ErrorsAdmin
-	reserved      = 30 // steps below are commands
+	toldSuccess   = 29 // the sender has been told that it has not
+	reserved      = 29 // steps below are commands
 )
 
 // notify tells the sender of a message, and ErrorsAdmin, that a delivery has failed.
@@ -30,6 +31,21 @@ func (d *Deliverer) notify(y delivery, step int, f *failure) error {
 		return nil
 	}
 	return d.write(y, notifiedAdmin, admin, true, r)
+}
+
+// succeeded tells the sender what has become of a message that was delivered, where
+// NOTIFY asks for that (RFC 3461 4.1). That it could not be told is no reason to
+// deliver again.
+func (d *Deliverer) succeeded(y delivery, a bounce.Action) {
+	to := y.to()
+	if to.Notify == "" || !bounce.Wanted(to.Notify, a) {
+		return
+	}
+	r := d.notice(y, &failure{status: "2.0.0"})
+	r.Action = a
+	if err := d.write(y, toldSuccess, y.From, false, r); err != nil {
+		y.log.Warn("sender is not told of the delivery", "to", to.Address, "err", err)
+	}
 }
 
 // delayed tells of an attempt that NotifyTryPattern names.

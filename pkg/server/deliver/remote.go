@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/spool"
@@ -94,7 +95,11 @@ func (d *Deliverer) send(ctx context.Context, domain string, lease *spool.Lease)
 			err = sent(result.Result)
 		}
 		if err == nil {
-			d.logDelivery(delivery{w, place}, result.Medium, result.Parameter, result.RemoteID)
+			y := delivery{w, place}
+			d.logDelivery(y, result.Medium, result.Parameter, result.RemoteID)
+			if !result.DSN {
+				d.succeeded(y, bounce.Relayed)
+			}
 		}
 		if errors.Is(err, errDropped) {
 			err = nil
