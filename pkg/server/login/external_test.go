@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/xmaild/xmaild/pkg/server/auth"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/program/programtest"
 )
 
@@ -87,6 +89,39 @@ func TestExternalProgramThatCannotBeAskedIsNoBadLogin(t *testing.T) {
 		if _, err := f.SMTP(t.Context(), smtp("ann@foo.test", "pw")); !errors.Is(err, ErrTemporary) || errors.Is(err, ErrBadLogin) {
 			t.Errorf("%s: SMTP %v, want %v", name, err, ErrTemporary)
 		}
+	}
+}
+
+func TestAccountDisabledWhileAProgramRunsCannotLogIn(t *testing.T) {
+	dir := programtest.Dir(t)
+	asked, answer := filepath.Join(dir, "asked"), filepath.Join(dir, "answer")
+	for _, name := range []string{asked, answer} {
+		if err := errors.Join(syscall.Mkfifo(name, 0o666), os.Chmod(name, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := start(t, map[string]string{"smtpextauth.tab": "PLAIN " + programtest.Script(t, "echo >"+asked+"\nread x <"+answer+"\n") + "\n"})
+	done := make(chan error)
+	go func() {
+		_, err := f.SMTP(t.Context(), smtp("ann@foo.test", "pw"))
+		done <- err
+	}()
+	if _, err := os.ReadFile(asked); err != nil { // the program runs now
+		t.Fatal(err)
+	}
+	err := f.root.Update(t.Context(), func(tx *mailroot.Tx) error {
+		u, _ := tx.User("foo.test", "ann")
+		vars, err := tx.ChangeUserVars(u)
+		if err != nil {
+			return err
+		}
+		return vars.Append(mailroot.VarDisabled, "why")
+	})
+	if err := errors.Join(err, os.WriteFile(answer, []byte("\n"), 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, ErrBadLogin) {
+		t.Errorf("%v, want %v", err, ErrBadLogin)
 	}
 }
 

@@ -41,20 +41,21 @@ func (c *Checker) SMTP(ctx context.Context, cr Credentials) (Identity, error) {
 
 func (c *Checker) smtp(ctx context.Context, vars mailroot.ServerVars, cr Credentials) (Identity, error) {
 	i := Identity{Name: cr.Name, MaxMessage: -1}
-	var settings mailroot.Variables
 	if name, domain := Split(cr.Name); domain != "" && plain(cr.Name) {
 		i.User, i.IsAccount = c.root.Login(domain, name)
 	}
+	by, granted, err := c.decide(ctx, vars, cr, i)
+	if err != nil {
+		return i, err
+	}
+	// Only now: a program may take its time, and the account be disabled meanwhile.
+	var settings mailroot.Variables
 	if i.IsAccount {
-		var err error
 		if settings, err = c.root.UserVars(i.User); err != nil {
 			return i, err
 		}
 	}
-	by, granted, err := c.decide(ctx, vars, cr, i)
 	switch {
-	case err != nil:
-		return i, err
 	case by == byNone && !i.IsAccount:
 		return i, refusal("no such account, or wrong password")
 	case by == byNone:

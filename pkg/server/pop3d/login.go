@@ -134,9 +134,16 @@ func (x *pop) enter(ctx context.Context, cr login.Credentials) reply {
 		x.log().Error("mailbox cannot be opened", "service", "pop3", "user", address, "err", err)
 		return bad("[SYS/TEMP] The mailbox cannot be opened")
 	}
-	x.user, x.drop, x.state = u, drop, loggedIn
-	x.left, x.size = drop.Len(), drop.Bytes()
+	x.user, x.drop = u, drop
 	x.c.SetUser(address)
+	// The sessions of an account that is disabled are ended. This one was not among
+	// them where that was done while the mailbox was opened.
+	if d, err := x.Root.Disabled(u); err != nil || d.On {
+		x.c.SetUser("")
+		x.closeDrop()
+		return x.failed(ctx, cr.Name)
+	}
+	x.state, x.left, x.size = loggedIn, drop.Len(), drop.Bytes()
 	if err := x.Login.RecordPOP3(u, cr.Remote.Addr()); err != nil {
 		x.log().Warn("the login is not recorded", "service", "pop3", "user", address, "err", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"net/netip"
 	"os"
 	"regexp"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/xmaild/xmaild/pkg/server/login"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/session"
 )
 
@@ -294,4 +297,35 @@ func TestTheLogOfLogins(t *testing.T) {
 	if list := s.front.Registry.List(); !slices.ContainsFunc(list, func(i session.Info) bool { return i.User == "ann@example.test" && i.Service == "pop3" }) {
 		t.Errorf("sessions %+v, want one of ann", list)
 	}
+}
+
+// A disabling lets somebody in whose account is disabled right then.
+type disabling struct {
+	Login
+	s *site
+}
+
+func (d disabling) POP3(ctx context.Context, domain string, cr login.Credentials) (mailroot.User, error) {
+	u, err := d.Login.POP3(ctx, domain, cr)
+	return u, errors.Join(err, d.s.root.Update(ctx, func(tx *mailroot.Tx) error {
+		vars, err := tx.ChangeUserVars(u)
+		if err != nil {
+			return err
+		}
+		return vars.Append(mailroot.VarDisabled, "why")
+	}))
+}
+
+func TestAccountDisabledDuringTheLogin(t *testing.T) {
+	s := newSite(t)
+	s.pop.Login = disabling{s.pop.Login, s}
+	c := s.dial()
+	c.want("USER ann", "+OK")
+	c.want("PASS pass word", "-ERR [AUTH] ")
+	c.want("STAT", "-ERR")
+	drop, err := s.boxes.Open(t.Context(), s.ann(), "test")
+	if err != nil {
+		t.Fatalf("the mailbox after that: %v, want it free", err)
+	}
+	drop.Close()
 }
