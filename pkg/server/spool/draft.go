@@ -23,6 +23,7 @@ type Draft struct {
 	err     error // the first that came
 	ended   bool
 
+	source    func() error // removes what the message is taken from, when it is on disk; nil: nothing
 	committed func() error // run when the message is on disk, before anybody gets it; nil: nothing
 }
 
@@ -140,6 +141,11 @@ func (d *Draft) Commit() error {
 	if err := d.q.folders.Sync(d.q.dir); err != nil {
 		// It may be there after a power cut, and has not been promised to anybody.
 		return fmt.Errorf("spool: %w", errors.Join(err, remove(d.q.fs, final)))
+	}
+	if d.source != nil {
+		if err := d.source(); err != nil {
+			return fmt.Errorf("spool: the source of the message stays: %w", errors.Join(err, remove(d.q.fs, final)))
+		}
 	}
 	d.m.size, d.m.start, d.m.offsets = d.written, d.start, d.slots
 	if d.committed != nil {
