@@ -189,6 +189,10 @@ func (s *Service) AliasDomains(real, alias string) iter.Seq[mailroot.AliasDomain
 	})
 }
 
+// RealDomain returns the domain whose accounts a domain has: itself where it is no
+// alias.
+func (s *Service) RealDomain(domain string) string { return s.root.RealDomain(domain) }
+
 // Domains returns the domains that match one of the patterns, all where there
 // is none.
 func (s *Service) Domains(patterns ...string) iter.Seq[string] {

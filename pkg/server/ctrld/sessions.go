@@ -80,8 +80,9 @@ func (c *call) endSessions(known commands.Command, args []string) {
 	}
 	switch known.Name {
 	case "userdel", "userdisable", "userpasswd", "userrename":
-		if n := c.sessions.KillUser(args[1] + "@" + args[0]); n > 0 {
-			c.log.Info("sessions ended", "user", args[1]+"@"+args[0], "because", known.Name, "sessions", n)
+		address := args[1] + "@" + c.admin.RealDomain(args[0])
+		if n := c.sessions.KillUser(address); n > 0 {
+			c.log.Info("sessions ended", "user", address, "because", known.Name, "sessions", n)
 		}
 	case "domaindel":
 		suffix := "@" + args[0]
