@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-sasl"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/xmaild/xmaild/pkg/server/login"
 	"github.com/xmaild/xmaild/pkg/server/spool"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // A backend is what go-smtp calls with the commands that it has understood. Where
@@ -100,6 +102,9 @@ func (x *session) addRecipient(opts *smtp.RcptOptions) *reply {
 		return x.policyReply(refusal)
 	}
 	rcpt := spool.Recipient{Address: to.Address, Real: to.Real}
+	if slices.ContainsFunc(tx.rcpts, func(r spool.Recipient) bool { return sameRecipient(r, rcpt) }) {
+		return nil // one copy is enough
+	}
 	if opts.OriginalRecipient != "" {
 		rcpt.ORcpt = string(opts.OriginalRecipientType) + ";" + opts.OriginalRecipient
 	}
@@ -114,6 +119,12 @@ func (x *session) addRecipient(opts *smtp.RcptOptions) *reply {
 	tx.rcpts = append(tx.rcpts, rcpt)
 	x.record("RCPT=OK", 0)
 	return nil
+}
+
+// sameRecipient reports whether two recipients are the same address. How the local
+// part is spelled is for its server to judge; here it does not count.
+func sameRecipient(a, b spool.Recipient) bool {
+	return a.Address == b.Address || a.Real != "" && a.Real == b.Real && tabfile.EqualFold(a.Address, b.Address)
 }
 
 // Data takes the message.

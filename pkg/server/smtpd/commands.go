@@ -266,7 +266,10 @@ func (f *front) rcpt(args string) *reply {
 	}
 	if len(x.tx.rcpts) >= x.server.maxRecipients() {
 		x.record("RCPT=ENBR", 0)
+		// No error of the client's: it sends the rest with another message (RFC 5321
+		// 4.5.3.1.10), and would lose this one if it were sent away for that.
 		r := say(452, "4.5.3", "Too many recipients")
+		r.silent = true
 		return &r
 	}
 	rest, ok := cutWord(args, "TO:")
@@ -278,7 +281,7 @@ func (f *front) rcpt(args string) *reply {
 		err = errors.New("a recipient is needed")
 	}
 	if err != nil {
-		x.tx.rcpt = rest
+		x.tx.rcpt = firstPath(rest)
 		x.record("RCPT=ESYNTAX", 0)
 		r := say(501, "5.1.3", "Syntax error in forward path: "+err.Error())
 		return &r
@@ -289,6 +292,12 @@ func (f *front) rcpt(args string) *reply {
 	}
 	x.tx.to = path
 	return f.pass("RCPT", "RCPT TO:<recipient@client.invalid>"+params)
+}
+
+// firstPath is what a malformed path is in the log: its first word, without brackets.
+func firstPath(s string) string {
+	word, _, _ := strings.Cut(strings.TrimLeft(s, " \t"), " ")
+	return strings.Trim(word, "<>")
 }
 
 // cutWord cuts FROM: or TO: off the arguments of MAIL or RCPT.

@@ -92,6 +92,6 @@ var (
 	replyNeedTLS   = say(538, "5.7.11", "Encryption required for requested authentication mechanism")
 	replyTooBig    = say(552, "5.3.4", "Message exceeds fixed maximum message size")
 	replyTimeout   = reply{code: 421, enhanced: "4.4.2", lines: []string{"Timeout, closing transmission channel"}, silent: true, hangUp: true}
-	replyEnding    = reply{code: 421, enhanced: "4.3.2", lines: []string{"Service shutting down, closing transmission channel"}, silent: true, hangUp: true}
+	replyEnding    = reply{code: 421, enhanced: "4.3.2", lines: []string{"The server ends this session, closing transmission channel"}, silent: true, hangUp: true}
 	replyBroken    = reply{code: 421, enhanced: "4.3.0", lines: []string{"Internal error, closing transmission channel"}, silent: true, hangUp: true}
 )
