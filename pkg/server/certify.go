@@ -17,7 +17,11 @@ func (s *Server) certify() {
 	if absent(certFile) && absent(keyFile) {
 		s.selfSign(certFile, keyFile)
 	}
-	if _, err := s.tlsConfig(); err != nil {
+	err := s.certs.Load()
+	if err == nil {
+		_, err = s.tlsConfig()
+	}
+	if err != nil {
 		s.log.Warn("no TLS until this is right", "err", err)
 		return
 	}

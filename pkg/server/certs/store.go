@@ -211,9 +211,12 @@ func (s *Store) Remind() {
 	}
 }
 
-// Load reads all files now, and so while they can be read: before the process
-// gives up rights. The error is that of [Store.Config].
+// Load reads all files now: while they can be read, before the process gives up
+// rights, and when they have just been made. The error is that of [Store.Config].
 func (s *Store) Load() error {
+	s.mu.Lock()
+	s.scanned = time.Time{}
+	s.mu.Unlock()
 	_, err := s.Config(Policy{})
 	return err
 }

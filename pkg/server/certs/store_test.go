@@ -262,3 +262,15 @@ func TestNewestVersionOnly(t *testing.T) {
 		t.Errorf("TLS 1.3: server %v, client %v, want it spoken", serverErr, clientErr)
 	}
 }
+
+func TestLoadSeesWhatHasJustBeenMade(t *testing.T) {
+	root := t.TempDir()
+	s := New(root, nil, nil)
+	if err := s.Load(); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("without files: %v, want %v", err, fs.ErrNotExist)
+	}
+	newServerCert(t, root)
+	if err := s.Load(); err != nil {
+		t.Errorf("right after they were made: %v, want them read", err)
+	}
+}
