@@ -177,7 +177,7 @@ func (a *actions) send(ctx context.Context, m filter.Queued, plan outbound.Route
 	result := a.d.take(ctx, m, plan, err)
 	err = permanent(sent(result))
 	if err == nil {
-		a.d.logDelivery(a.y, result.Medium, result.Parameter, result.RemoteID)
+		a.d.logDelivery(a.y, result.Medium, result.Parameter, result.RemoteID, "tls", result.TLS)
 	}
 	return err
 }

@@ -131,6 +131,10 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 	defer lease.Return() // what was not ended
 	work := d.open(lease)
 	defer work.close()
+	looped := work.err
+	if looped == nil {
+		looped = checkLoop(work.body.SectionReader, "", d.root.Vars().Number("MaxMTAOps"))
+	}
 	remote := make(map[string][]int) // places by domain
 	for place, r := range lease.Recipients {
 		if ctx.Err() != nil {
@@ -143,6 +147,8 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 			// It was given up when the server died: a second attempt might succeed, after
 			// the sender has been told that it did not.
 			err = &failure{permanent: true, status: "5.0.0", reason: "given up by an earlier attempt"}
+		case looped != nil:
+			err = looped
 		case err == nil && along.Kind == route.Remote:
 			domain := tabfile.Fold(along.Domain)
 			remote[domain] = append(remote[domain], place)
@@ -262,9 +268,10 @@ func (d *Deliverer) along(ctx context.Context, y delivery, r route.Route) error 
 
 const logTime = "2006-01-02 15:04:05"
 
-// logDelivery writes a line of the smail log (docs/reference/delivery.md 8).
-func (d *Deliverer) logDelivery(y delivery, medium, parameter, remoteID string) {
-	y.log.Info("delivered", "to", y.to().Address, "by", medium, "where", parameter, "remote", remoteID,
+// logDelivery writes a line of the smail log (docs/reference/delivery.md 8). More are
+// attributes for the other log.
+func (d *Deliverer) logDelivery(y delivery, medium, parameter, remoteID string, more ...any) {
+	y.log.With(more...).Info("delivered", "to", y.to().Address, "by", medium, "where", parameter, "remote", remoteID,
 		"after", d.root.Now().Sub(y.Time).Round(time.Millisecond))
 	if d.opts.MailLog == nil {
 		return

@@ -131,8 +131,8 @@ func mailto(addr string) string { return "mailto:" + url.PathEscape(addr) }
 // errLoop is the error of a message that comes back to where it has been.
 var errLoop = &failure{permanent: true, status: "5.4.6", reason: bounce.ReasonLoop}
 
-// checkLoop returns errLoop where a message has been at an address before, or has
-// come through too many servers (docs/reference/delivery.md 2.10).
+// checkLoop returns errLoop where a message has been at an address before, which may
+// be empty, or has come through too many servers (docs/reference/delivery.md 2.10).
 func checkLoop(text *io.SectionReader, owner string, most int) error {
 	fields, err := readHeader(bufio.NewReader(io.NewSectionReader(text, 0, text.Size())))
 	if err != nil {
@@ -145,7 +145,7 @@ func checkLoop(text *io.SectionReader, owner string, most int) error {
 			hops++
 		case "Delivered-To", "X-Deliver-To":
 			hops++
-			if tabfile.EqualFold(f.value(), owner) {
+			if owner != "" && tabfile.EqualFold(f.value(), owner) {
 				return errLoop
 			}
 		}

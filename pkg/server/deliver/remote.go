@@ -96,7 +96,7 @@ func (d *Deliverer) send(ctx context.Context, domain string, lease *spool.Lease)
 		}
 		if err == nil {
 			y := delivery{w, place}
-			d.logDelivery(y, result.Medium, result.Parameter, result.RemoteID)
+			d.logDelivery(y, result.Medium, result.Parameter, result.RemoteID, "tls", result.TLS)
 			if !result.DSN {
 				d.succeeded(y, bounce.Relayed)
 			}

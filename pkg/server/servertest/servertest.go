@@ -149,12 +149,14 @@ func (s *Server) start(t testing.TB) {
 		POP3Delay:        time.Millisecond,
 		CtrlFailureDelay: time.Millisecond,
 		Version:          "test",
-		Resolver:         s.DNS.Resolver(resolve.Options{}),
 		Log:              obs.NewLog(s.log, true),
 		Poll:             10 * time.Millisecond,
 	}
 	for _, f := range s.options.config {
 		f(&config)
+	}
+	if config.Resolver == nil {
+		config.Resolver = s.DNS.Resolver(resolve.Options{Clock: config.Clock})
 	}
 	srv, err := server.New(config)
 	if err == nil {
