@@ -102,6 +102,7 @@ func TestShutdownTakesLeaveOfIdleClients(t *testing.T) {
 	smtp.want("220 ")
 	smtp.want("250 ", "EHLO client.test")
 	pop3.want("+OK ")
+	smtps, pop3s := dialTalk(t, s.SMTPS), dialTalk(t, s.POP3S) // and no handshake
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -116,6 +117,8 @@ func TestShutdownTakesLeaveOfIdleClients(t *testing.T) {
 	pop3.want("-ERR ")
 	pop3.wantEnd()
 	finger.wantEnd()
+	smtps.wantEnd()
+	pop3s.wantEnd()
 	<-stopped
 	if strings.Contains(s.Log(), "sessions were cut") {
 		t.Error("sessions were cut, want them ended")

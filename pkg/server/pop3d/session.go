@@ -296,7 +296,10 @@ func (x *pop) handshake(ctx context.Context, config *tls.Config) error {
 	if err := inner.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return err
 	}
-	if err := inner.HandshakeContext(ctx); err != nil {
+	x.c.Idle() // a client that does not say anything holds no shutdown up
+	err := inner.HandshakeContext(ctx)
+	x.c.Busy()
+	if err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	x.conn, x.tls = inner, true

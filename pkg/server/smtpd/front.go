@@ -303,7 +303,10 @@ func (f *front) SetWriteDeadline(time.Time) error { return nil }
 func (f *front) handshake(config *tls.Config) error {
 	c := tls.Server(f.conn, config)
 	f.conn.SetDeadline(time.Now().Add(handshakeTime))
-	if err := c.HandshakeContext(f.x.ctx); err != nil {
+	f.conn.Idle() // a client that does not say anything holds no shutdown up
+	err := c.HandshakeContext(f.x.ctx)
+	f.conn.Busy()
+	if err != nil {
 		return err
 	}
 	f.net, f.over, f.secure = c, false, false
