@@ -58,9 +58,10 @@ const (
 	StateDelivered State = 'D'
 	StateFailed    State = 'F' // given up, and the sender told
 	StateFrozen    State = 'Z' // given up, and kept for the administrator
+	StateDeleted   State = 'R' // removed by the administrator
 )
 
-func (s State) known() bool { return strings.IndexByte("QDFZ", byte(s)) >= 0 }
+func (s State) known() bool { return strings.IndexByte("QDFZR", byte(s)) >= 0 }
 
 // The file of a message begins with a line that tells the format, a line of JSON
 // with the envelope, and a line for each recipient:

@@ -175,8 +175,11 @@ func (l *Lease) End(outcomes map[int]Outcome) error {
 		l.ended[place] = true
 		i := l.Indexes[place]
 		s := m.slots[i]
-		s.state, s.until = o.State, 0
-		if o.State == StateQueued {
+		deleted := s.state == StateDeleted && o.State == StateQueued // while it was in hand
+		if !deleted {
+			s.state = o.State
+		}
+		if s.until = 0; s.state == StateQueued {
 			s.until = o.Until.Unix()
 		} else {
 			finished = true
@@ -186,7 +189,7 @@ func (l *Lease) End(outcomes map[int]Outcome) error {
 		}
 		m.slots[i], changed[i] = s, s
 	}
-	done := m.finished()
+	done := m.finishedWith(changed)
 	if done {
 		delete(q.live, m.key)
 	}
@@ -198,32 +201,21 @@ func (l *Lease) End(outcomes map[int]Outcome) error {
 	l.note(outcomes)
 	err := l.write(changed, finished)
 	// They can be leased again only now that the file tells the truth of them.
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for i := range changed {
-		m.leased[i] = false
-	}
-	if q.live[m.key] == m {
-		q.schedule(m)
-	}
+	q.release(m, slices.Collect(maps.Keys(changed)))
 	return err
 }
 
 // Return gives back the recipients that have not ended, as if nothing had been
 // tried: they are due at once.
 func (l *Lease) Return() {
-	q, m := l.q, l.m
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	var indexes []int
 	for place, i := range l.Indexes {
 		if !l.ended[place] {
 			l.ended[place] = true
-			m.leased[i] = false
+			indexes = append(indexes, i)
 		}
 	}
-	if q.live[m.key] == m {
-		q.schedule(m)
-	}
+	l.q.release(l.m, indexes)
 }
 
 // write puts the states of recipients into the file, in place: it takes no room. A

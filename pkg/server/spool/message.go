@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"time"
@@ -16,11 +17,13 @@ type message struct {
 	account    string
 	recipients []string // addresses
 	slots      []slot
-	offsets    []int64 // of the slots in the file
-	leased     []bool  // nil while nothing is
-	start      int64   // where the text begins in the file
-	size       int64   // bytes of the text
-	recovered  bool    // read from disk at the start: what was done before is not known for sure
+	offsets    []int64      // of the slots in the file
+	leased     []bool       // nil while nothing is
+	parked     []bool       // of those in hand, which wait for their destination; nil: none
+	toFreeze   map[int]bool // those in somebody's hands that are to be frozen after it; nil: none
+	start      int64        // where the text begins in the file
+	size       int64        // bytes of the text
+	recovered  bool         // read from disk at the start: what was done before is not known for sure
 
 	at    int64 // Unix seconds when it is due
 	place int   // in the heap; -1: not there
@@ -37,6 +40,20 @@ func newMessage(key string, e Envelope) *message {
 
 func (m *message) isLeased(i int) bool { return m.leased != nil && m.leased[i] }
 
+func (m *message) isParked(i int) bool { return m.parked != nil && m.parked[i] }
+
+func (m *message) park(i int) {
+	if m.parked == nil {
+		m.parked = make([]bool, len(m.slots))
+	}
+	m.parked[i] = true
+}
+
+// stillParked returns those that wait for their destination.
+func (m *message) stillParked(indexes []int) []int {
+	return slices.DeleteFunc(indexes, func(i int) bool { return !m.isParked(i) })
+}
+
 // next returns when the first recipient is due that nobody has in hand; ok is false
 // where there is none.
 func (m *message) next() (at int64, ok bool) {
@@ -48,20 +65,33 @@ func (m *message) next() (at int64, ok bool) {
 	return at, ok
 }
 
-// finished reports whether nothing is left to do for a message.
-func (m *message) finished() bool {
-	return !slices.ContainsFunc(m.slots, func(s slot) bool { return s.state == StateQueued })
+// finished reports whether nothing is left to do for a message, and nobody has it in
+// hand.
+func (m *message) finished() bool { return m.finishedWith(nil) }
+
+// finishedWith is finished where those that are ending count as ended.
+func (m *message) finishedWith(ending map[int]slot) bool {
+	for i, s := range m.slots {
+		if _, ends := ending[i]; s.state == StateQueued || m.isLeased(i) && !ends {
+			return false
+		}
+	}
+	return true
 }
 
-// forget removes the files of a message that is finished and out of the queue.
-func (q *Queue) forget(m *message) {
+// forget removes the files of a message that is finished and out of the queue. What
+// cannot be removed is logged too.
+func (q *Queue) forget(m *message) error {
+	var errs error
 	for _, suffix := range []string{messageSuffix, logSuffix} {
 		name := filepath.Join(q.dir, m.key+suffix)
 		if err := remove(q.fs, name); err != nil {
 			q.log.Warn("finished message cannot be removed", "file", name, "err", err)
+			errs = errors.Join(errs, err)
 		}
 	}
 	q.mu.Lock()
 	q.removed = true
 	q.mu.Unlock()
+	return errs
 }

@@ -23,17 +23,28 @@ func (l *Lease) Split(places []int) *Lease {
 // Park lays a lease aside until somebody takes it with Unpark for the same
 // destination. Nobody else gets its recipients meanwhile.
 func (l *Lease) Park(destination string) {
-	l.q.mu.Lock()
-	defer l.q.mu.Unlock()
-	p := parked{m: l.m}
+	q, m := l.q, l.m
+	p := parked{m: m}
+	var stopped []int // deleted meanwhile, or to be frozen
+	q.mu.Lock()
 	for place, i := range l.Indexes {
-		if !l.ended[place] {
-			l.ended[place] = true
+		switch {
+		case l.ended[place]:
+			continue
+		case m.slots[i].state != StateQueued, m.toFreeze[i]:
+			stopped = append(stopped, i)
+		default:
 			p.indexes = append(p.indexes, i)
+			m.park(i)
 		}
+		l.ended[place] = true
 	}
 	if len(p.indexes) > 0 {
-		l.q.parked[destination] = append(l.q.parked[destination], p)
+		q.parked[destination] = append(q.parked[destination], p)
+	}
+	q.mu.Unlock()
+	if len(stopped) > 0 {
+		q.release(m, stopped)
 	}
 }
 
@@ -54,7 +65,14 @@ func (q *Queue) Unpark(destination string) *Lease {
 		} else {
 			q.parked[destination] = waiting
 		}
+		p.indexes = p.m.stillParked(p.indexes)
+		for _, i := range p.indexes {
+			p.m.parked[i] = false
+		}
 		q.mu.Unlock()
+		if len(p.indexes) == 0 {
+			continue
+		}
 		l, err := q.lease(p.m, p.indexes)
 		if err == nil {
 			return l

@@ -69,6 +69,7 @@ type Queue struct {
 	folders  *durable.Folders
 	ids      *ids
 	taking   sync.Mutex // one at a time takes messages of the reference's tree
+	leveling sync.Mutex // one at a time makes the folders of that tree
 
 	mu      sync.Mutex
 	live    map[string]*message

@@ -121,6 +121,8 @@ func (q *Queue) mkdir(path string) error {
 // levels returns how many folders the tree has at each level: those that there are
 // at the first one, which are made where there is none.
 func (q *Queue) levels() (int, error) {
+	q.leveling.Lock()
+	defer q.leveling.Unlock()
 	path := func(n int) string { return filepath.Join(filepath.Dir(q.dir), strconv.Itoa(n)) }
 	for n := range 10000 {
 		if info, err := q.fs.Stat(path(n)); err == nil && info.IsDir() {
