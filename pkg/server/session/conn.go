@@ -150,12 +150,12 @@ func (c *Conn) Close() error {
 	return half.CloseWrite()
 }
 
-// Info tells about the session.
+// Info tells about the session, but for its number.
 func (c *Conn) Info() Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Info{
-		ID: c.id, Service: c.service, Remote: c.remote, Local: c.local,
+		Service: c.service, Remote: c.remote, Local: c.local,
 		User: c.user, Started: c.started, TLS: c.tls,
 	}
 }

@@ -334,3 +334,31 @@ type member struct {
 
 func (m *member) Info() session.Info { return m.info }
 func (m *member) End()               { m.ended = true }
+
+// The race detector has an eye on this, too.
+func TestSessionsAreListedWhileTheyBegin(t *testing.T) {
+	s := serve(t, nil)
+	done := make(chan struct{})
+	var lister sync.WaitGroup
+	lister.Go(func() {
+		for {
+			seen := make(map[uint64]bool)
+			for _, info := range s.Registry.List() {
+				if info.ID == 0 || seen[info.ID] {
+					t.Errorf("session %+v has no number of its own", info)
+				}
+				seen[info.ID] = true
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for range 50 {
+		s.dial(t).expect("220 ")
+	}
+	close(done)
+	lister.Wait()
+}
