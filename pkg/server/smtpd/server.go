@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,10 +133,14 @@ func identity(v mailroot.ServerVars) string {
 	return "[" + name + " ESMTP Server]"
 }
 
-// errorLog takes what go-smtp has to say of errors inside it.
+// errorLog takes what go-smtp has to say of errors inside it. That a session is over
+// is none: clients leave when they like.
 type errorLog struct{ x *session }
 
 func (l errorLog) Printf(format string, v ...any) {
+	if slices.Contains(v, any(errOver)) {
+		return
+	}
 	l.x.log().Error("SMTP engine", "err", fmt.Sprintf(format, v...))
 }
 
