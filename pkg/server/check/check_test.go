@@ -106,6 +106,9 @@ func TestFindings(t *testing.T) {
 			"mailusers.tab:3: the number 1 is that of line 1",
 			"mailusers.tab:4: the folder domains/example.test/gone is missing",
 		}},
+		{"mailusers.tab", "\"example.test\"|\"user\"|\"1d\"|1|\"user\"|\"U\"\n\"example.test\"|\"bare\"|\"1d\"|2|\"user/Maildir\"|\"U\"\n\"example.test\"|\"list\"|\"1d\"|3|\"user/Maildir\"|\"M\"\n", []string{
+			"mailusers.tab:2: domains/example.test/user/Maildir has neither a Maildir nor a mailbox, so mail for it has to wait",
+		}},
 		{"aliases.tab", "\"example.test\"|\"x\"|\"nobody\"\n\"*\"|\"y\"|\"user\"\n\"example.test\"|\"USER\"|\"user@example.test\"\n", []string{
 			"aliases.tab:1: nobody@example.test is no account, so the alias leads nowhere",
 			"aliases.tab:3: USER@example.test is an account, which counts before the alias",

@@ -34,6 +34,8 @@ func (c *checker) links() {
 			c.report(mailroot.UsersTab, r.line, "%s is no domain of domains.tab", domain)
 		} else if folder := path.Join("domains", domain, dir); !fs.ValidPath(folder) || !c.exists(folder) {
 			c.report(mailroot.UsersTab, r.line, "the folder %s is missing", folder)
+		} else if list := (mailroot.User{Type: r.fields[5]}).IsList(); !list && !c.exists(path.Join(folder, "Maildir")) && !c.exists(path.Join(folder, "mailbox")) {
+			c.report(mailroot.UsersTab, r.line, "%s has neither a Maildir nor a mailbox, so mail for it has to wait", folder)
 		}
 		if first, twice := ids[r.fields[3]]; twice {
 			c.report(mailroot.UsersTab, r.line, "the number %s is that of line %d", r.fields[3], first)
