@@ -16,14 +16,14 @@ import (
 )
 
 // linksDir has the marks of disabled links that are not of one account.
-const linksDir = "pop3links"
+const linksDir = mailroot.LinksDir
 
 // A NewLink is a POP3 link to add.
 type NewLink struct {
 	Domain, Name     string // the local account; a domain in @, ? or & chooses by the message
 	Host, RemoteName string // the remote server with its port, and the account there
 	Password         string
-	Options          string // CLR, APOP, FAPOP, STLS, FSTLS, POP3S, Leave, OutBind=ADDRESS, with commas
+	Options          string // CLR, APOP, FAPOP, STLS, FSTLS, POP3S, Leave, OutBind=ADDRESS, Verify=1, Verify=0, with commas
 }
 
 // LinkAdd makes the server fetch the mail of a remote account.
@@ -80,12 +80,12 @@ func checkLink(l mailroot.Link) error {
 func checkLinkOptions(options string) error {
 	for option := range strings.SplitSeq(options, ",") {
 		switch option {
-		case "CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S", "Leave", "Leave=1":
+		case "CLR", "APOP", "FAPOP", "STLS", "FSTLS", "POP3S", "Leave", "Leave=1", "Verify=0", "Verify=1":
 			continue
 		}
 		addr, ok := strings.CutPrefix(option, "OutBind=")
 		if _, err := netip.ParseAddr(addr); !ok || err != nil {
-			return refuse(Invalid, "%s is not a way to fetch mail: CLR, APOP, FAPOP, STLS, FSTLS, POP3S, Leave, OutBind=ADDRESS", quote(option))
+			return refuse(Invalid, "%s is not a way to fetch mail: CLR, APOP, FAPOP, STLS, FSTLS, POP3S, Leave, OutBind=ADDRESS, Verify=1, Verify=0", quote(option))
 		}
 	}
 	return nil
@@ -105,7 +105,7 @@ func (s *Service) LinkDel(ctx context.Context, domain, name, host, remoteName st
 			return err
 		}
 		for _, l := range links {
-			mark, err := disabledMark(tx.Tables, l)
+			mark, err := tx.LinkMark(l)
 			if err != nil || !l.Local() {
 				continue
 			}
@@ -125,7 +125,7 @@ func removeLinks(tx *mailroot.Tx, links []mailroot.Link) error {
 		return err
 	}
 	for _, l := range links {
-		if mark, err := disabledMark(tx.Tables, l); err == nil && !l.Local() && !sharesMark(tx.Tables, l) {
+		if mark, err := tx.LinkMark(l); err == nil && !l.Local() && !sharesMark(tx.Tables, l) {
 			if err := tx.RemoveFile(mark); err != nil {
 				return err
 			}
@@ -159,25 +159,6 @@ func sharesUIDs(t mailroot.Tables, l mailroot.Link, file string) bool {
 	return false
 }
 
-var errNoAccount = errors.New("the account of the link does not exist")
-
-// disabledMark returns the file whose presence disables a link.
-func disabledMark(t mailroot.Tables, l mailroot.Link) (string, error) {
-	name, err := l.DisabledName()
-	if err != nil {
-		return "", err
-	}
-	if !l.Local() {
-		return path.Join(linksDir, name), nil
-	}
-	u, ok := t.Login(l.Domain, l.Name)
-	if !ok {
-		return "", errNoAccount
-	}
-	dir, err := u.Path()
-	return path.Join(dir, name), err
-}
-
 // A LinkState is a link and whether mail is fetched by it.
 type LinkState struct {
 	mailroot.Link
@@ -193,7 +174,7 @@ func (s *Service) Links(names ...string) iter.Seq[LinkState] {
 	}
 	return func(yield func(LinkState) bool) {
 		for l := range links {
-			mark, err := disabledMark(s.root.Tables, l)
+			mark, err := s.root.LinkMark(l)
 			if err == nil {
 				_, err = s.root.Stat(mark)
 			}
@@ -218,8 +199,8 @@ func (s *Service) LinkEnable(ctx context.Context, on bool, domain, name string, 
 		}
 		first := make(map[string][]byte) // marks that come with their folder
 		for _, l := range links {
-			mark, err := disabledMark(tx.Tables, l)
-			if errors.Is(err, errNoAccount) {
+			mark, err := tx.LinkMark(l)
+			if errors.Is(err, mailroot.ErrNoLinkAccount) {
 				return noUser(tx.Tables, domain, name)
 			}
 			if err != nil {

@@ -3,6 +3,7 @@ package mailroot
 import (
 	"errors"
 	"iter"
+	"path"
 	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/auth"
@@ -71,6 +72,29 @@ func (l Link) DisabledName() (string, error) {
 		return "", errLinkName
 	}
 	return name, nil
+}
+
+// ErrNoLinkAccount is the error of a link whose account does not exist.
+var ErrNoLinkAccount = errors.New("the account of the link does not exist")
+
+// LinksDir has the marks of disabled links that are not local.
+const LinksDir = "pop3links"
+
+// LinkMark returns the file whose presence disables a link, relative to MailRoot.
+func (t Tables) LinkMark(l Link) (string, error) {
+	name, err := l.DisabledName()
+	if err != nil {
+		return "", err
+	}
+	if !l.Local() {
+		return LinksDir + "/" + name, nil
+	}
+	u, ok := t.Login(l.Domain, l.Name)
+	if !ok {
+		return "", ErrNoLinkAccount
+	}
+	dir, err := u.Path()
+	return path.Join(dir, name), err
 }
 
 // Links returns the rows of pop3links.tab in file order.

@@ -1,0 +1,207 @@
+package psync
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/tabfile"
+)
+
+// A memory is which messages of a remote account were fetched: the file
+// msgsync/HOST/USER.uidb, a UID a line. Lines are added as messages are fetched, each
+// on disk before the next message. UIDs of messages that are there no more are kept
+// until they are many: the file is not written where nothing has come, and a server
+// that shows an empty mailbox by mistake does not make all mail come again.
+type memory struct {
+	f    *Fetcher
+	file string // full name
+	seen map[string]bool
+	w    *os.File // nil: nothing was added yet
+}
+
+// manyStale is how many UIDs of messages that are gone are kept, besides as many as
+// there are of others.
+const manyStale = 1000
+
+// remember reads the memory of a link. A file that cannot be read is an error: without
+// it everything would be fetched again.
+func (f *Fetcher) remember(l mailroot.Link) (*memory, error) {
+	name, err := l.UIDFile()
+	if err != nil {
+		return nil, err
+	}
+	m := &memory{f: f, file: f.Root.Path(name), seen: make(map[string]bool)}
+	file, err := os.Open(m.file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("what was fetched: %w", err)
+	}
+	if err == nil {
+		defer file.Close()
+		lines := bufio.NewScanner(file)
+		for lines.Scan() {
+			if uid := bytes.TrimSpace(lines.Bytes()); len(uid) > 0 {
+				m.seen[string(uid)] = true
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return nil, fmt.Errorf("what was fetched: %s: %w", name, err)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.Copy(m.seen, f.unsaved[m.file])
+	return m, nil
+}
+
+// add notes that a message was fetched. When it returns nil that is on disk. What
+// cannot be written is remembered as long as this process lives.
+func (m *memory) add(uid string) error {
+	m.seen[uid] = true
+	err := m.open()
+	if err == nil {
+		_, err = io.WriteString(m.w, uid+"\n")
+	}
+	if err == nil {
+		err = m.w.Sync()
+	}
+	if err == nil {
+		return nil
+	}
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	if m.f.unsaved[m.file] == nil {
+		m.f.unsaved[m.file] = make(map[string]bool)
+	}
+	m.f.unsaved[m.file][uid] = true
+	return fmt.Errorf("what was fetched: %w", err)
+}
+
+func (m *memory) open() error {
+	if m.w != nil {
+		return nil
+	}
+	if err := m.mkdir(); err != nil {
+		return err
+	}
+	w, err := os.OpenFile(m.file, os.O_RDWR|os.O_APPEND|os.O_CREATE, m.f.Root.Modes().File)
+	if err != nil {
+		return err
+	}
+	// A line that a crash has cut short is no line, and the next one does not go on it.
+	info, err := w.Stat()
+	if err == nil && info.Size() > 0 {
+		last := make([]byte, 1)
+		if _, err = w.ReadAt(last, info.Size()-1); err == nil && last[0] != '\n' {
+			_, err = io.WriteString(w, "\n")
+		}
+	}
+	if err == nil {
+		err = tabfile.OS().Sync([]string{filepath.Dir(m.file)})
+	}
+	if err != nil {
+		return errors.Join(err, w.Close())
+	}
+	m.w = w
+	return nil
+}
+
+// mkdir makes the folders of the file.
+func (m *memory) mkdir() error {
+	dir := filepath.Dir(m.file)
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, m.f.Root.Modes().Dir); err != nil {
+		return err
+	}
+	up := filepath.Dir(dir)
+	return tabfile.OS().Sync([]string{up, filepath.Dir(up)})
+}
+
+// tidy forgets messages that are deleted, and those that the mailbox, which has the
+// UIDs present, does not have any more: where they are many, or, without leave, at once.
+func (m *memory) tidy(leave bool, deleted []string, present map[string]bool) error {
+	keep := maps.Clone(m.seen)
+	for _, uid := range deleted {
+		delete(keep, uid)
+	}
+	stale := 0
+	for uid := range keep {
+		if !present[uid] {
+			stale++
+		}
+	}
+	if !leave || stale > manyStale+len(present) {
+		maps.DeleteFunc(keep, func(uid string, _ bool) bool { return !present[uid] })
+	}
+	m.f.mu.Lock()
+	unsaved := len(m.f.unsaved[m.file]) > 0
+	m.f.mu.Unlock()
+	if len(keep) == len(m.seen) && !unsaved {
+		return nil
+	}
+	if err := m.close(); err != nil {
+		return err
+	}
+	if err := m.rewrite(slices.Sorted(maps.Keys(keep))); err != nil {
+		return fmt.Errorf("what was fetched: %w", err)
+	}
+	m.seen = keep
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	delete(m.f.unsaved, m.file)
+	return nil
+}
+
+// rewrite replaces the file.
+func (m *memory) rewrite(uids []string) (err error) {
+	if len(uids) == 0 {
+		if err := os.Remove(m.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if err := m.mkdir(); err != nil {
+		return err
+	}
+	temp := filepath.Join(filepath.Dir(m.file), "."+filepath.Base(m.file)+".new")
+	out, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, m.f.Root.Modes().File)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(out)
+	for _, uid := range uids {
+		w.WriteString(uid) // the error comes back from Flush
+		w.WriteByte('\n')
+	}
+	err = w.Flush()
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = os.Rename(temp, m.file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return tabfile.OS().Sync([]string{filepath.Dir(m.file)})
+}
+
+// close closes the file. More can be added afterwards.
+func (m *memory) close() error {
+	if m.w == nil {
+		return nil
+	}
+	w := m.w
+	m.w = nil
+	return w.Close()
+}
