@@ -51,6 +51,12 @@ type Config struct {
 	FilterTimeout time.Duration    // of programs that filter; 0: 90 s
 	FilterLog     bool             // write logs/filters-*
 
+	LinksOff     bool          // fetch no mail by POP3 links
+	LinkInterval time.Duration // between two looks at a POP3 link; 0: 120 s; less: only where .psync-trigger is made
+	LinkThreads  int           // POP3 links at once; 0: 8
+	LinkTimeout  time.Duration // for a connection, and for each reply; 0: 90 s
+	LinkLog      bool          // write logs/psync-*
+
 	// Outbound says how mail is sent to other hosts. Its log, clock and family do not
 	// count: they are those of the server.
 	Outbound outbound.Options

@@ -21,6 +21,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/policy"
 	"github.com/xmaild/xmaild/pkg/server/pop3d"
 	"github.com/xmaild/xmaild/pkg/server/process"
+	"github.com/xmaild/xmaild/pkg/server/psync"
 	"github.com/xmaild/xmaild/pkg/server/resolve"
 	"github.com/xmaild/xmaild/pkg/server/session"
 	"github.com/xmaild/xmaild/pkg/server/smtpd"
@@ -41,6 +42,7 @@ type mail struct {
 	policy  *policy.Policy
 	sender  *outbound.Sender
 	deliver *deliver.Deliverer
+	links   *psync.Fetcher // nil: off
 
 	smtp, pop3, finger *session.Server
 
@@ -95,6 +97,7 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 	}, deliver.Options{
 		Workers: s.config.QueueWorkers, Schedule: s.config.Retries, Log: s.log, MailLog: s.tabLog("smail", s.config.QueueLog),
 	})
+	s.openLinks(m)
 
 	smtp := &smtpd.Server{
 		Root: s.root, Policy: m.policy, Login: m.login, Queue: m.queue, TLS: s.tlsConfig, Log: s.log,
@@ -167,6 +170,9 @@ func (s *Server) startMail(running context.Context) {
 	var delivering context.Context
 	delivering, s.mail.cut = context.WithCancel(running)
 	s.mail.workers.Go(func() { s.mail.deliver.Run(delivering) })
+	if s.mail.links != nil {
+		s.mail.workers.Go(func() { s.mail.links.Run(delivering) })
+	}
 	for _, service := range []struct {
 		sessions *session.Server
 		at       []net.Listener
@@ -205,6 +211,9 @@ func (m *mail) tidy(ctx context.Context, warn func(error)) {
 
 // close is what is to be done where the services were not drained.
 func (m *mail) close() error {
+	if m.links != nil {
+		m.links.Stop()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return m.stopDelivery(ctx)

@@ -388,6 +388,7 @@ func (s *Server) drain(ctx context.Context) {
 		end("smtp", s.mail.smtp.Shutdown)
 		end("pop3", s.mail.pop3.Shutdown)
 		end("finger", s.mail.finger.Shutdown)
+		end("psync", s.mail.stopLinks)
 	}
 	ending.Wait()
 	if s.mail != nil {

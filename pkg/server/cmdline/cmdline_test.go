@@ -68,6 +68,7 @@ func TestReferenceCommandLine(t *testing.T) {
 		FingerAsked: true,
 		FingerLog:   true,
 		QueueLog:    true,
+		LinksOff:    true,
 		PIDFile:     "/var/run/XMail.pid",
 	}
 	if d := cmp.Diff(want, p.Config); d != "" {
@@ -84,7 +85,7 @@ func TestReferenceCommandLine(t *testing.T) {
 
 func TestEveryServiceLetter(t *testing.T) {
 	p := mustParse(t, nil, strings.Fields("-S- -S6 -Sp 1 -St 30 -Sl -SX 9 -Sr 7 -Se 60 -SI 10.0.0.1 -SI 10.0.0.1:587 -X- -X6 -Xp 2 -XI [::1]"+
-		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 300 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg -Yi 5 -Ln 3")...)
+		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 300 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg -Y- -Yi 0 -Yt 99 -YT 7 -Yl -Ln 3")...)
 	want := server.Config{
 		Ctrl:          server.Endpoint{Port: 6017},
 		Ctrls:         server.Endpoint{Port: 6018},
@@ -110,6 +111,11 @@ func TestEveryServiceLetter(t *testing.T) {
 		Retries:       deliver.Schedule{Base: time.Minute, Ratio: -1, Tries: 5},
 		FilterTimeout: 20 * time.Second,
 		FilterLog:     true,
+		LinksOff:      true,
+		LinkInterval:  -1,
+		LinkThreads:   32,
+		LinkTimeout:   7 * time.Second,
+		LinkLog:       true,
 		PIDFile:       "/var/run/XMail.pid",
 	}
 	if d := cmp.Diff(want, p.Config); d != "" {
@@ -117,7 +123,6 @@ func TestEveryServiceLetter(t *testing.T) {
 	}
 	wantWarnings := []string{
 		"the LMAIL service is not there yet: -Ln without effect",
-		"the PSYNC service is not there yet: -Yi without effect",
 	}
 	if d := cmp.Diff(wantWarnings, p.Warnings); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)

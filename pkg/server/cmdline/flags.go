@@ -107,6 +107,12 @@ func (p *Parser) addFlags() {
 	letter("filter-timeout", "seconds", "90", "time that a filter may take", "-QT")
 	yes("filter-log", "write logs/filters-*", "-Qg")
 
+	yes("no-links", "fetch no mail by POP3 links", "-Y-")
+	letter("link-interval", "seconds", "120", "wait between two looks at a POP3 link; 0: only where .psync-trigger is made", "-Yi")
+	letter("link-threads", "n", "8", "POP3 links at once", "-Yt")
+	letter("link-timeout", "seconds", "90", "wait for a reply of the server of a POP3 link", "-YT")
+	yes("link-log", "write logs/psync-*", "-Yl")
+
 	text("user", "name", "", "whom a server started as root becomes once it listens; without it the owner of the MailRoot",
 		func(v string) error { c.User = v; return nil })
 	text("pid-dir", "dir", DefaultPIDDir, "folder of the pid file; the environment variable XMAIL_PID_DIR says the same; empty: no pid file",

@@ -73,6 +73,13 @@ var groups = map[byte]map[byte]option{
 		'r': take(atLeast(1), func(c *server.Config) *int { return &c.Retries.Tries }),
 		'T': take(period, func(c *server.Config) *time.Duration { return &c.FilterTimeout }),
 	},
+	'Y': {
+		'-': set(func(c *server.Config) { c.LinksOff = true }),
+		'i': take(delay, func(c *server.Config) *time.Duration { return &c.LinkInterval }),
+		't': take(threads, func(c *server.Config) *int { return &c.LinkThreads }),
+		'T': take(timeout, func(c *server.Config) *time.Duration { return &c.LinkTimeout }),
+		'l': set(func(c *server.Config) { c.LinkLog = true }),
+	},
 }
 
 // set is an option without a value.
@@ -124,7 +131,6 @@ func unused(service, name string, least int) func(*Parser, string) error {
 // later are the services that are not there yet: their name, and their options
 // with and without a value.
 var later = map[byte]struct{ name, values, plain string }{
-	'Y': {"PSYNC", "itT", "-l"},
 	'L': {"LMAIL", "nt", "l"},
 }
 

@@ -158,6 +158,12 @@ func workers(s string) (int, error) {
 	return min(n, 256), err
 }
 
+// threads reads how many links are worked on at a time; the reference has 32 at most.
+func threads(s string) (int, error) {
+	n, err := atLeast(0)(s)
+	return min(max(n, 1), 32), err
+}
+
 // ratio reads by which part of itself a wait grows; 0 stands for not at all.
 func ratio(s string) (int, error) {
 	n, err := atLeast(0)(s)
