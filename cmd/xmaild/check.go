@@ -22,7 +22,7 @@ prints a line FILE:LINE: PROBLEM for each thing that is wrong. Lines that say
 The exit status is 0 where nothing is wrong (risks do not count), 1 where
 something is, and 2 where the MailRoot cannot be read.`,
 	}
-	return p.subcommand(c, nil, func(ctx context.Context, parser *cmdline.Parser) error {
+	return offline(p.subcommand(c, nil, func(ctx context.Context, parser *cmdline.Parser) error {
 		dir, err := folder(parser)
 		if err != nil {
 			return err
@@ -47,5 +47,5 @@ something is, and 2 where the MailRoot cannot be read.`,
 			return status(exitFailed)
 		}
 		return nil
-	})
+	}))
 }

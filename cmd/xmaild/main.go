@@ -45,6 +45,7 @@ func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	args = asMailer(args)
 	p := &program{argv0: args[0], stdout: stdout, stderr: stderr, getenv: os.Getenv}
 	root := p.command()
 	root.SetArgs(withCommand(root, args[1:]))
@@ -96,7 +97,7 @@ the environment variables MAIL_ROOT, MAIL_CMD_LINE and XMAIL_PID_DIR.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(p.serveCommand(), p.quickstartCommand(), p.initCommand(), p.checkCommand(), p.passwordsCommand(), p.cryptCommand(), p.mkusersCommand(), p.manCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.quickstartCommand(), p.initCommand(), p.checkCommand(), p.passwordsCommand(), p.cryptCommand(), p.mkusersCommand(), p.sendmailCommand(), p.manCommand(), p.versionCommand())
 	return root
 }
 
@@ -119,6 +120,13 @@ func (p *program) subcommand(c *cobra.Command, addFlags func(*pflag.FlagSet), ru
 		}
 		return run(c.Context(), parser)
 	}
+	return c
+}
+
+// offline leaves out of the help of a subcommand which only reads a MailRoot what
+// says how to serve it. The options are taken all the same: MAIL_CMD_LINE has them.
+func offline(c *cobra.Command) *cobra.Command {
+	c.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = f.Name != "root" })
 	return c
 }
 

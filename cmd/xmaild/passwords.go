@@ -28,7 +28,7 @@ with PasswordUpgrade an old one is hashed when its owner logs in.
 The exit status is 0 where every password is hashed, 1 where one is not, and 2
 where the MailRoot cannot be read.`,
 	}
-	return p.subcommand(c, nil, func(ctx context.Context, parser *cmdline.Parser) error {
+	return offline(p.subcommand(c, nil, func(ctx context.Context, parser *cmdline.Parser) error {
 		dir, err := folder(parser)
 		if err != nil {
 			return err
@@ -48,7 +48,7 @@ where the MailRoot cannot be read.`,
 			return status(exitFailed)
 		}
 		return nil
-	})
+	}))
 }
 
 // unreadable stands for the scheme of a password that cannot be read.
