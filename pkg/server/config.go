@@ -51,6 +51,13 @@ type Config struct {
 	FilterTimeout time.Duration    // of programs that filter; 0: 90 s
 	FilterLog     bool             // write logs/filters-*
 
+	// Drop is a folder that every user of the machine can put mail into; empty: there
+	// is none. It is made where it is missing.
+	Drop          string
+	LocalWorkers  int           // files of Drop and spool/local at once; 0: 3
+	LocalInterval time.Duration // between looks at these folders; 0: 2 s
+	LocalLog      bool          // write logs/lmail-*
+
 	LinksOff     bool          // fetch no mail by POP3 links
 	LinkInterval time.Duration // between two looks at a POP3 link; 0: 120 s; less: only where .psync-trigger is made
 	LinkThreads  int           // POP3 links at once; 0: 8

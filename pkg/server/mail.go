@@ -14,6 +14,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/deliver"
 	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/fingerd"
+	"github.com/xmaild/xmaild/pkg/server/lmail"
 	"github.com/xmaild/xmaild/pkg/server/login"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/obs"
@@ -42,6 +43,7 @@ type mail struct {
 	policy  *policy.Policy
 	sender  *outbound.Sender
 	deliver *deliver.Deliverer
+	local   *lmail.Mailer
 	links   *psync.Fetcher // nil: off
 
 	smtp, pop3, finger *session.Server
@@ -73,6 +75,17 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 	// Messages that the reference has left, or whose freezing was cut off.
 	_, err = m.queue.TakeOver(ctx, func(last time.Time, tries int) time.Time { return last.Add(s.config.Retries.Wait(tries)) })
 	if err != nil {
+		return err
+	}
+	local := lmail.Options{
+		Drop: s.config.Drop, Workers: s.config.LocalWorkers, Interval: s.config.LocalInterval, Log: s.log, Clock: s.config.Clock,
+		Free: func() (uint64, error) { return policy.DiskFree(s.config.Root) },
+	}
+	if log := s.tabLog("lmail", s.config.LocalLog); log != nil {
+		local.MailLog = log
+	}
+	m.local = lmail.New(s.root, m.queue, local)
+	if err := m.local.Recover(ctx); err != nil {
 		return err
 	}
 	dns := s.config.Resolver
@@ -170,6 +183,7 @@ func (s *Server) startMail(running context.Context) {
 	var delivering context.Context
 	delivering, s.mail.cut = context.WithCancel(running)
 	s.mail.workers.Go(func() { s.mail.deliver.Run(delivering) })
+	s.running.Go(func() { s.mail.local.Run(running) })
 	if s.mail.links != nil {
 		s.mail.workers.Go(func() { s.mail.links.Run(delivering) })
 	}

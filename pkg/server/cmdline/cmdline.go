@@ -1,6 +1,6 @@
 // Package cmdline reads the command line of xmaild: the reference server's
 // option letters (docs/reference/tables.md 7.1), long options by name, and the
-// environment variables MAIL_ROOT, MAIL_CMD_LINE and XMAIL_PID_DIR.
+// environment variables MAIL_ROOT, MAIL_CMD_LINE, XMAIL_PID_DIR and XMAIL_DROP.
 //
 // Letters and long options may be mixed; the later one wins, and those of
 // MAIL_CMD_LINE come after the arguments. Letters that are not known are
@@ -88,6 +88,7 @@ func (p *Parser) Parse(argv0 string, args []string, getenv func(string) string) 
 	if dir := getenv("XMAIL_PID_DIR"); dir != "" {
 		p.pidDir = dir
 	}
+	p.Config.Drop = trimSlash(getenv("XMAIL_DROP"))
 	more, err := Split(getenv("MAIL_CMD_LINE"))
 	if err != nil {
 		return fmt.Errorf("MAIL_CMD_LINE: %w", err)

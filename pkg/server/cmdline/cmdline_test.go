@@ -85,7 +85,7 @@ func TestReferenceCommandLine(t *testing.T) {
 
 func TestEveryServiceLetter(t *testing.T) {
 	p := mustParse(t, nil, strings.Fields("-S- -S6 -Sp 1 -St 30 -Sl -SX 9 -Sr 7 -Se 60 -SI 10.0.0.1 -SI 10.0.0.1:587 -X- -X6 -Xp 2 -XI [::1]"+
-		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 300 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg -Y- -Yi 0 -Yt 99 -YT 7 -Yl -Ln 3")...)
+		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 300 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg -Y- -Yi 0 -Yt 99 -YT 7 -Yl -Ln 30 -Lt 4 -Ll")...)
 	want := server.Config{
 		Ctrl:          server.Endpoint{Port: 6017},
 		Ctrls:         server.Endpoint{Port: 6018},
@@ -111,6 +111,9 @@ func TestEveryServiceLetter(t *testing.T) {
 		Retries:       deliver.Schedule{Base: time.Minute, Ratio: -1, Tries: 5},
 		FilterTimeout: 20 * time.Second,
 		FilterLog:     true,
+		LocalWorkers:  17,
+		LocalInterval: 4 * time.Second,
+		LocalLog:      true,
 		LinksOff:      true,
 		LinkInterval:  -1,
 		LinkThreads:   32,
@@ -121,11 +124,8 @@ func TestEveryServiceLetter(t *testing.T) {
 	if d := cmp.Diff(want, p.Config); d != "" {
 		t.Errorf("configuration (-want +got):\n%s", d)
 	}
-	wantWarnings := []string{
-		"the LMAIL service is not there yet: -Ln without effect",
-	}
-	if d := cmp.Diff(wantWarnings, p.Warnings); d != "" {
-		t.Errorf("warnings (-want +got):\n%s", d)
+	if len(p.Warnings) != 0 {
+		t.Errorf("warnings %q, want none", p.Warnings)
 	}
 	if e := &p.Config.SMTP; !p.Chosen(e) {
 		t.Error("the SMTP port counts as not chosen")
@@ -173,12 +173,12 @@ func TestLongOptionsSayTheSame(t *testing.T) {
 		t.Errorf("letters and long options differ (-letters +long):\n%s", d)
 	}
 	letters = mustParse(t, nil, strings.Fields("-S- -S6 -Sp 1 -St 30 -Sl -SX 9 -Sr 7 -Se 60 -SI a -SI a:587 -X- -X6 -Xp 2 -XI [::1]"+
-		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 3 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg")...)
+		" -P- -P6 -Pp 3 -Pt 31 -Pl -PX 8 -Pw 2 -Ph -PI host -B- -B6 -Bp 4 -BI host:5 -F- -F6 -Fp 6 -Fl -FI host -Qn 3 -Qt 60 -Qi 0 -Qr 5 -Ql -QT 20 -Qg -Ln 2 -Lt 9 -Ll")...)
 	long = mustParse(t, nil, strings.Fields("--no-smtp --smtp-ipv6 --smtp-port 1 --smtp-timeout 30 --smtp-log --smtp-sessions 9 --recipients 7 --pop-before-smtp 60"+
 		" --smtp-address a --smtp-address a:587 --no-smtps --smtps-ipv6 --smtps-port 2 --smtps-address [::1]"+
 		" --no-pop3 --pop3-ipv6 --pop3-port 3 --pop3-timeout 31 --pop3-log --pop3-sessions 8 --pop3-delay 2 --pop3-hang-up --pop3-address host"+
 		" --no-pop3s --pop3s-ipv6 --pop3s-port 4 --pop3s-address host:5 --no-finger --finger-ipv6 --finger-port 6 --finger-log --finger-address host"+
-		" --queue-workers 3 --retry 60 --retry-ratio 0 --retries 5 --queue-log --filter-timeout 20 --filter-log")...)
+		" --queue-workers 3 --retry 60 --retry-ratio 0 --retries 5 --queue-log --filter-timeout 20 --filter-log --local-workers 2 --local-interval 9 --local-log")...)
 	if d := cmp.Diff(letters.Config, long.Config); d != "" {
 		t.Errorf("letters and long options of the services differ (-letters +long):\n%s", d)
 	}
@@ -188,6 +188,12 @@ func TestLongOptionsSayTheSame(t *testing.T) {
 }
 
 func TestLaterValuesWin(t *testing.T) {
+	if got := mustParse(t, map[string]string{"XMAIL_DROP": "/env/"}).Config.Drop; got != "/env" {
+		t.Errorf("drop folder %q, want XMAIL_DROP without its last slash", got)
+	}
+	if got := mustParse(t, map[string]string{"XMAIL_DROP": "/env/"}, "--drop", "/arg").Config.Drop; got != "/arg" {
+		t.Errorf("drop folder %q, want that of the option", got)
+	}
 	env := map[string]string{"MAIL_ROOT": "/env/", "MAIL_CMD_LINE": `-Cp 3 -Ct "40"`, "XMAIL_PID_DIR": "/run/x"}
 	if got := mustParse(t, env).Config.Root; got != "/env" {
 		t.Errorf("root %q, want MAIL_ROOT without its last slash", got)

@@ -113,6 +113,12 @@ func (p *Parser) addFlags() {
 	letter("link-timeout", "seconds", "90", "wait for a reply of the server of a POP3 link", "-YT")
 	yes("link-log", "write logs/psync-*", "-Yl")
 
+	text("drop", "dir", "", "folder that every user of the machine can put mail into, as sendmail does; the environment variable XMAIL_DROP says the same",
+		func(v string) error { c.Drop = trimSlash(v); return nil })
+	letter("local-workers", "n", "3", "files of the drop folder and of spool/local taken at once", "-Ln")
+	letter("local-interval", "seconds", "2", "time between looks at these folders", "-Lt")
+	yes("local-log", "write logs/lmail-*", "-Ll")
+
 	text("user", "name", "", "whom a server started as root becomes once it listens; without it the owner of the MailRoot",
 		func(v string) error { c.User = v; return nil })
 	text("pid-dir", "dir", DefaultPIDDir, "folder of the pid file; the environment variable XMAIL_PID_DIR says the same; empty: no pid file",

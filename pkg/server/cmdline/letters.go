@@ -73,6 +73,11 @@ var groups = map[byte]map[byte]option{
 		'r': take(atLeast(1), func(c *server.Config) *int { return &c.Retries.Tries }),
 		'T': take(period, func(c *server.Config) *time.Duration { return &c.FilterTimeout }),
 	},
+	'L': {
+		'l': set(func(c *server.Config) { c.LocalLog = true }),
+		'n': take(localWorkers, func(c *server.Config) *int { return &c.LocalWorkers }),
+		't': take(period, func(c *server.Config) *time.Duration { return &c.LocalInterval }),
+	},
 	'Y': {
 		'-': set(func(c *server.Config) { c.LinksOff = true }),
 		'i': take(delay, func(c *server.Config) *time.Duration { return &c.LinkInterval }),
@@ -128,12 +133,6 @@ func unused(service, name string, least int) func(*Parser, string) error {
 	}
 }
 
-// later are the services that are not there yet: their name, and their options
-// with and without a value.
-var later = map[byte]struct{ name, values, plain string }{
-	'L': {"LMAIL", "nt", "l"},
-}
-
 // letter reads the option at the start of args and says how many arguments it took.
 func (p *Parser) letter(args []string) (used int, err error) {
 	name := args[0]
@@ -143,36 +142,19 @@ func (p *Parser) letter(args []string) (used int, err error) {
 	}
 	group, c := name[1], name[2]
 	o, known := groups[group][c]
-	if svc, ok := later[group]; ok {
-		switch {
-		case strings.IndexByte(svc.values, c) >= 0:
-			o, known = option{value: true}, true
-		case strings.IndexByte(svc.plain, c) >= 0:
-			known = true
-		}
-		// To switch off what is not there needs no warning.
-		if known && c != '-' {
-			p.lacks(svc.name+" service", name)
-		}
-	}
 	if !known {
 		p.warn("option %s is not known and has no effect", name)
 		return 1, nil
 	}
 	if !o.value {
-		if o.set == nil {
-			return 1, nil
-		}
 		return 1, o.set(p, "")
 	}
 	if len(args) < 2 {
 		p.warn("option %s lacks its value and has no effect", name)
 		return 1, nil
 	}
-	if o.set != nil {
-		if err := o.set(p, args[1]); err != nil {
-			return 0, fmt.Errorf("option %s: %w", name, err)
-		}
+	if err := o.set(p, args[1]); err != nil {
+		return 0, fmt.Errorf("option %s: %w", name, err)
 	}
 	return 2, nil
 }

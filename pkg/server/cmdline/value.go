@@ -164,6 +164,12 @@ func threads(s string) (int, error) {
 	return min(max(n, 1), 32), err
 }
 
+// localWorkers is the same for files of the local mailer; the reference has 17 at most.
+func localWorkers(s string) (int, error) {
+	n, err := atLeast(1)(s)
+	return min(n, 17), err
+}
+
 // ratio reads by which part of itself a wait grows; 0 stands for not at all.
 func ratio(s string) (int, error) {
 	n, err := atLeast(0)(s)
