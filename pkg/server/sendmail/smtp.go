@@ -1,0 +1,139 @@
+package sendmail
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	gosmtp "github.com/emersion/go-smtp"
+
+	"github.com/xmaild/xmaild/pkg/server/lmail"
+)
+
+// speak speaks SMTP on standard input and output, for programs that send so (-bs).
+func (j *job) speak() error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	server := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) {
+		return &session{job: j}, nil
+	}))
+	server.Domain, server.EnableDSN, server.EnableSMTPUTF8 = host, true, true
+	server.MaxRecipients = lmail.MaxRecipients
+	l := &once{conn: &stdio{in: j.Stdin, out: j.Stdout, closed: make(chan struct{})}}
+	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
+		return failure{IOErr, err}
+	}
+	return nil
+}
+
+// A session is an SMTP session of somebody of this machine.
+type session struct {
+	*job
+	head lmail.Head
+}
+
+func (s *session) Reset()        { s.head = lmail.Head{} }
+func (s *session) Logout() error { return nil }
+
+func (s *session) Mail(from string, opts *gosmtp.MailOptions) error {
+	s.head = lmail.Head{Body: string(opts.Body), UTF8: opts.UTF8, Ret: string(opts.Return), EnvID: opts.EnvelopeID}
+	if from == "" {
+		return nil
+	}
+	var err error
+	s.head.From, err = s.checked(from)
+	return reply(err)
+}
+
+func (s *session) Rcpt(to string, opts *gosmtp.RcptOptions) error {
+	to, err := s.checked(to)
+	if err != nil {
+		return reply(err)
+	}
+	notify := ""
+	for i, n := range opts.Notify {
+		if i > 0 {
+			notify += ","
+		}
+		notify += string(n)
+	}
+	s.head.Recipients = append(s.head.Recipients, lmail.Recipient{Address: to, Notify: notify})
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	return reply(s.put(s.head, func(w io.Writer) error {
+		text := lmail.NewText(w)
+		if _, err := io.Copy(text, r); err != nil {
+			return err
+		}
+		return text.Close()
+	}))
+}
+
+// reply is what SMTP says of an error.
+func reply(err error) error {
+	var f failure
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &f) && f.status == DataErr:
+		return &gosmtp.SMTPError{Code: 553, EnhancedCode: gosmtp.EnhancedCode{5, 1, 3}, Message: "That is no address"}
+	case errors.As(err, &f) && f.status == NoPerm:
+		return &gosmtp.SMTPError{Code: 554, EnhancedCode: gosmtp.EnhancedCode{5, 3, 0}, Message: "You may not put mail there"}
+	}
+	return &gosmtp.SMTPError{Code: 451, EnhancedCode: gosmtp.EnhancedCode{4, 3, 0}, Message: "The message is not queued; try again later"}
+}
+
+// once is a listener that has one connection, and ends with it.
+type once struct {
+	conn *stdio
+	mu   sync.Mutex
+	used bool
+}
+
+func (l *once) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	used := l.used
+	l.used = true
+	l.mu.Unlock()
+	if !used {
+		return l.conn, nil
+	}
+	<-l.conn.closed
+	return nil, net.ErrClosed
+}
+
+func (l *once) Close() error   { return l.conn.Close() }
+func (l *once) Addr() net.Addr { return local{} }
+
+// stdio is the connection.
+type stdio struct {
+	in     io.Reader
+	out    io.Writer
+	end    sync.Once
+	closed chan struct{}
+}
+
+func (c *stdio) Read(p []byte) (int, error)  { return c.in.Read(p) }
+func (c *stdio) Write(p []byte) (int, error) { return c.out.Write(p) }
+func (c *stdio) Close() error {
+	c.end.Do(func() { close(c.closed) })
+	return nil
+}
+func (c *stdio) LocalAddr() net.Addr              { return local{} }
+func (c *stdio) RemoteAddr() net.Addr             { return local{} }
+func (c *stdio) SetDeadline(time.Time) error      { return nil }
+func (c *stdio) SetReadDeadline(time.Time) error  { return nil }
+func (c *stdio) SetWriteDeadline(time.Time) error { return nil }
+
+// local is the address of who speaks.
+type local struct{}
+
+func (local) Network() string { return "stdio" }
+func (local) String() string  { return "stdio" }
