@@ -58,7 +58,7 @@ func (c Command) who() string {
 		return "every administrator"
 	case a.Need == Secrets:
 		return "full administrators, and read-only ones with the right secrets"
-	case a.Need == Read && a.Column >= 0:
+	case a.Need == Read && (a.Column >= 0 || a.ByRow):
 		return "full and read-only administrators; those of domains see the rows of theirs"
 	case a.Need == Read && a.Domains():
 		return "full and read-only administrators, and those of the domain"
@@ -72,7 +72,7 @@ func (c Command) who() string {
 
 // alone are the plain commands that cannot be part of a transaction: what they change
 // are no tables.
-var alone = []string{"commit", "frozsubmit", "frozdel", "etrn", "sesskill"}
+var alone = []string{"commit", "frozsubmit", "frozdel", "etrn", "sesskill", "queueretry", "queuefreeze", "queuedel"}
 
 // Collectable reports whether the command may stand between "begin" and "commit".
 func (c Command) Collectable() bool {
@@ -146,6 +146,11 @@ var accesses = map[string]access{
 	"frozsubmit":  {need: Admin},
 	"frozdel":     {need: Admin},
 	"etrn":        {need: Admin},
+	"queuelist":   {need: Read, byRow: true},
+	"queueshow":   {need: Read, byRow: true},
+	"queueretry":  {need: Admin},
+	"queuefreeze": {need: Admin},
+	"queuedel":    {need: Admin},
 
 	// Security tables.
 	"relayadd": {need: Admin}, "relaydel": {need: Admin}, "relaylist": {need: Read},

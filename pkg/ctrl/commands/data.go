@@ -145,6 +145,16 @@ var table = []entry{
 		"Sends a frozen message, after the header lines of its spool file."},
 	{"etrn", "pattern...", "changes", "", nil,
 		"Starts the delivery of the messages that wait for a retry and whose recipient matches a pattern: the address where the pattern has an @, the domain where not. It succeeds also where none does."},
+	{"queuelist", "[filter...]", "list ours", "key message sender recipient state tries next received size user", codes{ctrl.CodeInvalid},
+		"Lists the recipients of the messages in the queue that match the filters, or all, the oldest message first. A filter is NAME=PATTERN: message (its id or its key), sender (empty for notifications), recipient, domain (of the recipient), user (who logged in to send it, or the account), state (waiting, due, active), older or newer (for how long it has been here, as 30m, 12h or 7d), with the wildcards * and ? but for the last two. Of filters of one name one is to match, and of each name one. Key names a message of the queue; message is its id, as in the logs. Next is empty where the time has come, and user where nobody logged in. Administrators of domains see mail from and to those."},
+	{"queueshow", "message", "list ours", "name value", codes{ctrl.CodeNoSpoolFile},
+		"Shows what is known of a message in the queue, by its id or its key: where it came from, its recipients with their states, and the attempts to deliver it."},
+	{"queueretry", "filter...", "changes ours", "", codes{ctrl.CodeInvalid},
+		"Has what waits in the queue tried now, where it matches the filters, which are those of queuelist; the word all alone is for everything. It answers how many messages and recipients there were; with try before it, how many there would be, and nothing is done."},
+	{"queuefreeze", "filter...", "changes ours", "", codes{ctrl.CodeInvalid},
+		"Gives up what matches the filters, and keeps it among the frozen messages, without a word to anybody. What is being delivered at the moment (active) is frozen when the attempt ends without success. Filters and answer are those of queueretry."},
+	{"queuedel", "filter...", "changes ours", "", codes{ctrl.CodeInvalid},
+		"Removes from the queue what matches the filters, without a word to anybody; a message goes when none of its recipients is left. What is being delivered at the moment (active) goes when the attempt ends, unless it succeeds. Filters and answer are those of queueretry."},
 
 	// The session.
 	{"noop", "", "", "", nil, "Does nothing, successfully."},

@@ -83,13 +83,41 @@ type Queue interface {
 	Submit(n spool.Name) error
 	CheckSubmit(n spool.Name) error
 	Retry(match func(recipient string) bool) int
+
+	Items(match func(*spool.Item) bool) iter.Seq[spool.Item]
+	Look(key string) (e spool.Envelope, log string, err error)
+	Count(ctx context.Context, match func(*spool.Item) bool) (spool.Count, error)
+	Hurry(ctx context.Context, match func(*spool.Item) bool) (spool.Count, error)
+	FreezeAll(ctx context.Context, match func(*spool.Item) bool) (spool.Count, error)
+	Delete(ctx context.Context, match func(*spool.Item) bool) (spool.Count, error)
 }
 
 // idle is the queue where no server runs: what is submitted waits in the tree for
 // the next start.
 type idle struct{ spool.Tree }
 
-func (idle) Retry(func(string) bool) int { return 0 }
+func (idle) Retry(func(string) bool) int                       { return 0 }
+func (idle) Items(func(*spool.Item) bool) iter.Seq[spool.Item] { return func(func(spool.Item) bool) {} }
+func (idle) Look(string) (spool.Envelope, string, error) {
+	return spool.Envelope{}, "", spool.ErrNotFound
+}
+
+func (idle) Count(context.Context, func(*spool.Item) bool) (spool.Count, error) {
+	return spool.Count{}, nil
+}
+
+func (q idle) Hurry(ctx context.Context, match func(*spool.Item) bool) (spool.Count, error) {
+	return q.Count(ctx, match)
+}
+
+func (q idle) FreezeAll(ctx context.Context, match func(*spool.Item) bool) (spool.Count, error) {
+	return q.Count(ctx, match)
+}
+
+// Delete hides that of the tree, which is about frozen messages.
+func (q idle) Delete(ctx context.Context, match func(*spool.Item) bool) (spool.Count, error) {
+	return q.Count(ctx, match)
+}
 
 func (s *Service) queue() Queue {
 	if s.opts.Queue != nil {

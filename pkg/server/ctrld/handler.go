@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
 	"github.com/xmaild/xmaild/pkg/ctrl/commands"
@@ -200,6 +201,8 @@ func tried(ctx context.Context, c *call) ctrl.Reply {
 	switch {
 	case r.Code() != ctrl.CodeOK:
 		return r
+	case r.Status() == ctrl.StatusOK && counts(c.args[0]):
+		return ctrl.OKf("nothing was done to %s", strings.TrimPrefix(r.Text(), "OK "))
 	case r.Status() == ctrl.StatusOK:
 		return ctrl.OKf("nothing was done")
 	}

@@ -19,6 +19,11 @@ var queueCommands = map[string]command{
 	"etrn": func(ctx context.Context, c *call) ctrl.Reply {
 		return c.answer(c.admin.Flush(ctx, c.args...))
 	},
+	"queuelist":   queueList,
+	"queueshow":   queueShow,
+	"queueretry":  queueChange((*admin.Service).RetryQueued),
+	"queuefreeze": queueChange((*admin.Service).FreezeQueued),
+	"queuedel":    queueChange((*admin.Service).DeleteQueued),
 }
 
 func frozenList(ctx context.Context, c *call) ctrl.Reply {
