@@ -138,8 +138,8 @@ func (s *Server) record(c *session.Conn, name, query string) {
 	_ = s.FingerLog.Write(label, domain, c.Remote().Addr().String(), now().Format(time.DateTime), query)
 }
 
-// answer returns what is sent for a query, with its line ends. Of mailing lists
-// nothing is told, not even that they are there.
+// answer returns what is sent for a query, with its line ends. Mailing lists answer
+// nothing: neither their members nor their settings are for strangers.
 func (s *Server) answer(query, localName string) string {
 	query = strings.TrimLeft(query, " ")
 	if rest, ok := strings.CutPrefix(query, "/"); ok {

@@ -317,8 +317,11 @@ func (d disabling) POP3(ctx context.Context, domain string, cr login.Credentials
 }
 
 func TestAccountDisabledDuringTheLogin(t *testing.T) {
-	s := newSite(t)
-	s.pop.Login = disabling{s.pop.Login, s}
+	s := newSite(t, func(s *site) {
+		if s.pop != nil {
+			s.pop.Login = disabling{s.pop.Login, s}
+		}
+	})
 	c := s.dial()
 	c.want("USER ann", "+OK")
 	c.want("PASS pass word", "-ERR [AUTH] ")
