@@ -111,7 +111,7 @@ func (x *session) extensions() []string {
 	add(level0 || x.server.Policy.MayETRN(&x.client, x.facts()), "ETRN")
 	add(true, "8BITMIME")
 	add(true, "PIPELINING")
-	mechanisms := x.mechanisms()
+	mechanisms := x.announced()
 	add(len(mechanisms) > 0, append([]string{"AUTH"}, mechanisms...)...)
 	if x.limit > 0 {
 		add(true, "SIZE", formatInt(x.limit))

@@ -16,6 +16,23 @@ func (x *session) mechanisms() []string {
 	return slices.DeleteFunc(slices.Clone(x.server.Login.Mechanisms(x.conn.Remote().Addr(), x.secure)), func(m string) bool { return !implemented(m) })
 }
 
+// announced returns those of them that EHLO tells of. CRAM-MD5, which many programs
+// choose before all others when it is there, would keep accounts whose passwords are
+// hashed from logging in: where there are such accounts, and passwords may be sent, it
+// is taken from those who ask for it, and not announced.
+func (x *session) announced() []string {
+	list := x.mechanisms()
+	if x.server.Root.Hashed() == "" || !slices.ContainsFunc(list, func(m string) bool { return !isDigest(m) }) {
+		return list
+	}
+	for range x.server.Root.ExternalAuths() {
+		return list // programs check passwords, and not the tables
+	}
+	return slices.DeleteFunc(list, isDigest)
+}
+
+func isDigest(mechanism string) bool { return strings.EqualFold(mechanism, auth.CRAMMD5) }
+
 func implemented(mechanism string) bool {
 	switch strings.ToUpper(mechanism) {
 	case sasl.Plain, sasl.Login, auth.CRAMMD5:

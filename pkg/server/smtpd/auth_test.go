@@ -3,6 +3,9 @@ package smtpd
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +90,36 @@ func TestChallengesAreFresh(t *testing.T) {
 	if second := c.ask("AUTH CRAM-MD5", "334 "); first == second {
 		t.Errorf("twice the challenge %s", first)
 	}
+}
+
+// Programs that choose CRAM-MD5 wherever they see it could not log in to an account whose
+// password is hashed.
+func TestCRAMMD5IsNotAnnouncedBesideHashedPasswords(t *testing.T) {
+	r := newRig(t)
+	r.stop()
+	stored, err := auth.Hash(auth.Bcrypt, "hidden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := os.ReadFile(filepath.Join(r.dir, "mailusers.tab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, r.dir, "mailusers.tab", string(users)+fmt.Sprintf("%q\t%q\t%q\t9\t%q\t\"U\"\n", "foo.test", "carol", stored, "carol"))
+	write(t, r.dir, "domains/foo.test/carol/user.tab", "")
+	r.serve(t)
+	c := r.dial(t)
+	c.want("220")
+	if got := c.ask("EHLO client.test", "250"); !strings.Contains(got, "|250-AUTH LOGIN PLAIN|") {
+		t.Errorf("EHLO %s", got)
+	}
+	c.ask(plain("carol@foo.test", "hidden"), "235")
+	c = r.greet(t)
+	challenge, err := base64.StdEncoding.DecodeString(c.ask("AUTH CRAM-MD5", "334 ")[4:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ask(b64("alice@foo.test "+auth.CRAM(string(challenge), "secret")), "235") // who asks for it has it
 }
 
 func TestClearTextPasswordsCanBeForbidden(t *testing.T) {

@@ -101,6 +101,7 @@ func newRigSet(t testing.TB, set func(*rig), variables ...string) *rig {
 		name, value, _ := strings.Cut(v, "=")
 		fmt.Fprintf(&text, "%q\t%q\n", name, value)
 	}
+	write(t, dir, "mailusers.tab", "") // the password there is hashed
 	addUser(t, dir, "foo.test", "alice", "secret")
 	addUser(t, dir, "foo.test", "bob", "secret")
 	write(t, dir, "server.tab", text.String())
