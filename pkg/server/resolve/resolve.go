@@ -50,7 +50,13 @@ type Resolver struct {
 	servers func() []Server
 	timeout time.Duration
 	cache   *cache
+	asking  chan struct{} // a place for each question that is out
 }
+
+// maxQuestions is how many questions are out at once. A queue that begins to be
+// delivered asks for hundreds of domains; name servers and routers drop what comes all
+// at once, and each question would wait for an answer to its end.
+const maxQuestions = 64
 
 // New returns a Resolver.
 func New(o Options) *Resolver {
@@ -66,7 +72,7 @@ func New(o Options) *Resolver {
 	if o.Servers == nil {
 		o.Servers = func() []Server { return nil }
 	}
-	return &Resolver{servers: o.Servers, timeout: o.Timeout, cache: newCache(o.Clock, o.Size)}
+	return &Resolver{servers: o.Servers, timeout: o.Timeout, cache: newCache(o.Clock, o.Size), asking: make(chan struct{}, maxQuestions)}
 }
 
 // An MX is a host that takes the mail of a domain.
@@ -162,6 +168,12 @@ func isASCII(s string) bool {
 
 // question asks the servers, each for its share of the time that is left.
 func question[T any](ctx context.Context, r *Resolver, name string, lookup func(context.Context, *net.Resolver, string) ([]T, error)) ([]T, error) {
+	select {
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: no answer of the DNS: %w", ErrTemporary, ctx.Err())
+	}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	servers := r.servers()

@@ -2,6 +2,7 @@
 package resolvetest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"log"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/foxcpp/go-mockdns"
 
@@ -151,13 +153,16 @@ func (s *Server) servePackets() {
 		if err != nil {
 			return
 		}
-		zones := s.note(buf[:n])
+		question := bytes.Clone(buf[:n])
+		zones := s.note(question)
 		if zones == "" {
 			continue
 		}
-		if answer, err := forward("udp", zones, buf[:n]); err == nil {
-			_, _ = s.packets.WriteTo(answer, from) // who asks waits in vain otherwise, and that is tested
-		}
+		s.wait.Go(func() {
+			if answer, err := forward("udp", zones, question); err == nil {
+				_, _ = s.packets.WriteTo(answer, from) // who asks waits in vain otherwise, and that is tested
+			}
+		})
 	}
 }
 
@@ -211,6 +216,10 @@ func forward(network, addr string, question []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer conn.Close()
+	// A question that is lost is asked again.
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
 	if network == "tcp" {
 		if err := writeMessage(conn, question); err != nil {
 			return nil, err
