@@ -162,7 +162,7 @@ var accesses = map[string]access{
 	"smtpgwadd": {need: Admin}, "smtpgwdel": {need: Admin}, "smtpgwlist": {need: Read},
 	"smtpfwdadd": {need: Admin}, "smtpfwddel": {need: Admin}, "smtpfwdlist": {need: Read},
 	"smtpauthadd": {need: Admin}, "smtpauthdel": {need: Admin}, "smtpauthpasswd": {need: Admin}, "smtpauthlist": {need: Read},
-	"ipcheck": {need: Read},
+	"ipcheck": {need: Read}, "resolve": {need: Read},
 
 	// Sessions.
 	"sesslist": {need: Read}, "sesskill": {need: Admin},

@@ -81,4 +81,7 @@ var securityTable = []entry{
 	{"ipcheck", "service address [host]", "list ours", "table row entry effect",
 		codes{ctrl.CodeNoUser, ctrl.CodeOpenFile, ctrl.CodeNoDomain, ctrl.CodeNoRecord, ctrl.CodeInvalid, ctrl.CodeBadNetwork},
 		"Shows how a client of a service (ctrl, smtp, pop3, finger, pop3:user@domain) is treated: the rows that match it in the order in which the tables are asked, and then a row whose table is verdict and whose entry is ALLOW, DENY, LOGIN (only after a login) or DELAY, and for smtp one named relay. Host is the name that the DNS has for the address; without it the server of SMTP asks the DNS where a table needs the name."},
+
+	{"resolve", "address [sender [ip]]", "list ours", "step result detail", codes{ctrl.CodeBadAddress, ctrl.CodeInvalid},
+		"Shows what would happen to a mail to an address, step by step, by what takes and delivers mail, and does nothing. With the address of a client it begins with what SMTP would answer to it (client, sender, recipient), without a login; a refusal ends it. Then where the address leads (address), the account, the list or the file, the commands that would run, and for what leaves the rule (branch) and the hosts in the order in which they are tried. An empty sender is the null one. Filters do not run."},
 }

@@ -25,6 +25,8 @@ type Handler struct {
 	audit *obs.Audit // nil: none
 
 	sessions Sessions // nil: none
+
+	explainer Explainer // nil: none
 }
 
 // New returns a handler of the commands on what s administers. log is told of
@@ -72,7 +74,7 @@ type command func(ctx context.Context, c *call) ctrl.Reply
 // groups are the commands, a file each, but for those that run others.
 var groups = []map[string]command{
 	userCommands, domainCommands, aliasCommands, listCommands, linkCommands, fileCommands, queueCommands,
-	accountCommands, securityCommands, rightsCommands, sessionCommands,
+	accountCommands, securityCommands, rightsCommands, sessionCommands, resolveCommands,
 }
 
 // table has the commands by their names; "quit" is answered by the connection.
