@@ -39,13 +39,8 @@ type Server struct {
 // Start starts a server that lives as long as the test.
 func Start(t testing.TB, zones Zones) *Server {
 	t.Helper()
-	streams, err := net.Listen("tcp4", "127.0.0.1:0")
+	streams, packets, err := listen()
 	if err != nil {
-		t.Fatal(err)
-	}
-	packets, err := net.ListenPacket("udp4", streams.Addr().String())
-	if err != nil {
-		streams.Close()
 		t.Fatal(err)
 	}
 	s := &Server{addr: streams.Addr().String(), packets: packets, streams: streams, conns: map[net.Conn]bool{}}
@@ -54,6 +49,21 @@ func Start(t testing.TB, zones Zones) *Server {
 	s.wait.Go(s.serveStreams)
 	t.Cleanup(s.stop)
 	return s
+}
+
+// listen takes a port of both protocols. One that is free for one of them may be
+// somebody's for the other.
+func listen() (streams net.Listener, packets net.PacketConn, err error) {
+	for range 20 {
+		if streams, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
+			return nil, nil, err
+		}
+		if packets, err = net.ListenPacket("udp4", streams.Addr().String()); err == nil {
+			return streams, packets, nil
+		}
+		streams.Close()
+	}
+	return nil, nil, err
 }
 
 // Set replaces the zones.
