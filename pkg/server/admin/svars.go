@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/tabfile"
@@ -153,7 +154,7 @@ func checkVarText(v mailroot.ServerVar, value string) error {
 		if !slices.Contains(v.Words, value) {
 			return fmt.Errorf("is one of %s", strings.Join(v.Words, ", "))
 		}
-	case mailroot.VarTries, mailroot.VarMaps, mailroot.VarMethods, mailroot.VarServers, mailroot.VarSession:
+	case mailroot.VarTries, mailroot.VarMaps, mailroot.VarMethods, mailroot.VarServers, mailroot.VarSession, mailroot.VarTimes:
 		return checkVarList(v.Type, value)
 	}
 	return nil
@@ -170,6 +171,10 @@ func checkVarList(t mailroot.VarType, value string) error {
 		case mailroot.VarTries:
 			if n, err := strconv.Atoi(item); err != nil || n < 1 {
 				return errors.New("is numbers of attempts with commas between them")
+			}
+		case mailroot.VarTimes:
+			if d, err := time.ParseDuration(item); err != nil || d < time.Second {
+				return errors.New("is durations such as 90s, 5m or 1h30m, each at least a second, with commas between them")
 			}
 		case mailroot.VarMaps:
 			if _, err := strconv.Atoi(rest); err != nil || !strings.HasSuffix(name, ".") || checkDomainName(strings.TrimSuffix(name, ".")) != nil {

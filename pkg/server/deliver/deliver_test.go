@@ -479,6 +479,39 @@ func TestSenderWhoAsksIsToldOfTheDelivery(t *testing.T) {
 	}
 }
 
+// TestQueueIsKeptAsLongAsTheVariablesSay has a MailRoot at CompatLevel 1, whose
+// default is five days.
+func TestQueueIsKeptAsLongAsTheVariablesSay(t *testing.T) {
+	f := newFixture(t)
+	busy := outbound.Result{State: outbound.Temporary, Code: 450, Reply: "450 later", Host: "mx.elsewhere.test"}
+	f.net.results["x@elsewhere.test"] = slices.Repeat([]outbound.Result{busy}, 100)
+	f.put("Subject: late\r\n\r\n", "", "x@elsewhere.test")
+	came := f.clock()
+	attempts := func() int {
+		f.net.mu.Lock()
+		defer f.net.mu.Unlock()
+		return 100 - len(f.net.results["x@elsewhere.test"])
+	}
+	at := []time.Duration{}
+	for f.queue.Len() > 0 && attempts() < 100 {
+		before := attempts()
+		f.run(f.boxes())
+		if attempts() > before {
+			at = append(at, f.clock().Sub(came))
+		}
+		f.mu.Lock()
+		f.now = f.now.Add(5 * time.Minute)
+		f.mu.Unlock()
+	}
+	want := []time.Duration{0, 5 * time.Minute, 15 * time.Minute, 35 * time.Minute, 75 * time.Minute}
+	if len(at) < len(want) || !slices.Equal(at[:len(want)], want) {
+		t.Errorf("the first attempts were at %v, want %v", at[:min(len(at), len(want))], want)
+	}
+	if last := at[len(at)-1]; last < 120*time.Hour || last > 124*time.Hour {
+		t.Errorf("the last attempt was after %v, want five days and no more than a wait", last)
+	}
+}
+
 // TestExpiredMailIsGivenUp has a host that never takes the message.
 func TestExpiredMailIsGivenUp(t *testing.T) {
 	f := newFixture(t)
@@ -486,7 +519,8 @@ func TestExpiredMailIsGivenUp(t *testing.T) {
 	for range deliver.DefaultTries {
 		f.net.results["x@elsewhere.test"] = append(f.net.results["x@elsewhere.test"], busy)
 	}
-	if err := f.admin.SetServerVars(t.Context(), admin.Setting{Name: "NotifyTryPattern", Value: "2"}); err != nil {
+	if err := f.admin.SetServerVars(t.Context(), admin.Setting{Name: "NotifyTryPattern", Value: "2"}, admin.Setting{Name: "QueueSchedule", Value: ""},
+		admin.Setting{Name: "QueueLife", Value: "0"}); err != nil {
 		t.Fatal(err)
 	}
 	f.put("Subject: late\r\n\r\n", "u1@foo.test", "x@elsewhere.test")

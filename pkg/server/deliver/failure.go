@@ -44,8 +44,8 @@ func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 	}
 	attempt := y.Tries(y.place) + 1
 	log := y.log.With("to", y.to().Address, "err", err, "attempt", attempt)
-	expired := !f.permanent && !f.untried && attempt >= d.opts.Schedule.defaults().Tries
-	if expired {
+	wait, again := d.next(attempt, y.Time)
+	if !f.permanent && !f.busy && !again {
 		f = &failure{permanent: true, status: "5.4.7", reason: bounce.ReasonExpired + "; the last one: " + f.reason, reply: f.reply, host: f.host}
 	}
 	if f.permanent {
@@ -57,7 +57,6 @@ func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 		// Nothing is given up before it is known who is told, and where it is kept.
 		log.Error("failed message stays in the queue", "cause", err)
 	}
-	wait := d.opts.Schedule.Wait(attempt)
 	if f.busy {
 		wait = busyTime
 	}

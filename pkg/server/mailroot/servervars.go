@@ -25,6 +25,7 @@ const (
 	VarMethods VarType = "methods" // SMTP AUTH methods with commas between them
 	VarServers VarType = "servers" // HOST:tcp or HOST:udp with commas between them
 	VarSession VarType = "session" // MailAuth, WantTLS, either with =0 or =1, with commas between them
+	VarTimes   VarType = "times"   // durations such as 90s, 5m or 1h30m with commas between them
 	VarWord    VarType = "word"    // one of the words of the variable
 )
 
@@ -140,6 +141,7 @@ var serverVariables = func() []ServerVar {
 		},
 		// Ours.
 		text(VarText, "xmaild", "ServerIdentity"),
+		[]ServerVar{{Name: "QueueSchedule", Type: VarTimes, Default: [2]string{"", "5m,10m,20m,40m,1h,2h,4h"}}, number("QueueLife", 0, 8760, "0", "120")},
 		[]ServerVar{
 			word("PasswordScheme", []string{"reversible", "argon2id", "bcrypt"}, "reversible", "argon2id"), flag("PasswordUpgrade", "0"),
 			word("SenderPolicy", []string{"off", "warn", "refuse"}, "off"), word("FilterFailure", []string{"accept", "defer"}, "accept", "defer"),
