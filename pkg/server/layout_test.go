@@ -33,6 +33,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"pkg/server/mailbox", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "cmd"}},
 		{"pkg/server/spool", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "cmd"}},
 		{"pkg/server/deliver", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "cmd"}},
+		{"pkg/server/psync", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "pkg/server/deliver", "cmd"}},
 		{"pkg/server/smtpd", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/pop3d", "pkg/server/deliver", "cmd"}},
 		{"pkg/server/pop3d", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/deliver", "cmd"}},
 		{"pkg/server/fingerd", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "cmd"}},
