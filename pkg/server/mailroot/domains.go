@@ -1,13 +1,23 @@
 package mailroot
 
 import (
+	"fmt"
 	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 func domainSchema() *tabfile.Schema {
-	return &tabfile.Schema{Columns: 1, Keep: true, Indexes: []tabfile.Index{byColumns("name", 0)}}
+	return &tabfile.Schema{Columns: 1, Keep: true, Indexes: []tabfile.Index{byColumns("name", 0)}, Check: func(f []string) error {
+		// Of a file that was damaged nothing is to be taken for a domain.
+		if f[0] == "" || !utf8.ValidString(f[0]) || strings.ContainsFunc(f[0], unicode.IsControl) || strings.ContainsAny(f[0], "/\\ ") {
+			return fmt.Errorf("%q is no domain", f[0])
+		}
+		return nil
+	}}
 }
 
 // An AliasDomain says that a domain, or every domain that matches a pattern,

@@ -1,0 +1,17 @@
+package mailroot
+
+import "testing"
+
+func TestDamagedDomainsAreUnreadable(t *testing.T) {
+	check := SchemaFor(DomainsTab).Check
+	for _, name := range []string{"", "\x00", "a\x01b.test", "\xff\xfe", "a/b", `a\b`, "a b"} {
+		if check([]string{name}) == nil {
+			t.Errorf("%q is taken for a domain", name)
+		}
+	}
+	for _, name := range []string{"foo.test", "under_score.test", "xn--tst-qla.test", "täst.test"} {
+		if err := check([]string{name}); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
