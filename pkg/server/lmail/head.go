@@ -68,7 +68,8 @@ func (h Head) WriteTo(w io.Writer) (int64, error) {
 }
 
 // readHead reads the lines before a message. Addresses without a domain get the one
-// that is given. Errors that are not errMalformed are of the reader.
+// that is given, and each recipient counts once. Errors that are not errMalformed are of
+// the reader.
 func readHead(r *bufio.Reader, domain string) (h Head, err error) {
 	line, err := readLine(r)
 	if err != nil {
@@ -98,7 +99,8 @@ func readHead(r *bufio.Reader, domain string) (h Head, err error) {
 			return h, malformed("mail from: %s: %v", name, err)
 		}
 	}
-	for {
+	known := make(map[string]bool)
+	for n := 2; ; n++ {
 		line, err := readLine(r)
 		if err != nil {
 			return h, err
@@ -108,9 +110,9 @@ func readHead(r *bufio.Reader, domain string) (h Head, err error) {
 		}
 		rest, ok := cutWord(line, "rcpt to:")
 		if !ok {
-			return h, malformed("line %d is neither rcpt to:<…> nor empty", len(h.Recipients)+2)
+			return h, malformed("line %d is neither rcpt to:<…> nor empty", n)
 		}
-		if len(h.Recipients) == MaxRecipients {
+		if n-2 == MaxRecipients {
 			return h, malformed("more than %d recipients", MaxRecipients)
 		}
 		to, params, err := readPath(rest, domain)
@@ -121,6 +123,11 @@ func readHead(r *bufio.Reader, domain string) (h Head, err error) {
 			return h, malformed("rcpt to: %v", err)
 		}
 		h.UTF8 = h.UTF8 || to.UTF8()
+		key := strings.ToLower(to.String())
+		if known[key] {
+			continue
+		}
+		known[key] = true
 		h.Recipients = append(h.Recipients, Recipient{to.String(), notify(params["NOTIFY"])})
 	}
 	if len(h.Recipients) == 0 {

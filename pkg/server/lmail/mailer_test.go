@@ -79,6 +79,9 @@ func TestFilesOfTheReferenceAreTaken(t *testing.T) {
 	write(t, filepath.Join(dir, ".1795299965000.812.mx"), "Mail From:<ann@ext.test>\r\nRCPT TO:<xmailuser@xmailserver.test>\r\nrcpt to:<xmailuser>\r\n\r\n"+
 		"Subject: one\r\nTo: xmailuser, bob@ext.test\r\n\r\n..two dots\r\n.\r\nafter the dot\n")
 	until(t, "the file is delivered", func() bool { return len(mailbox(t, s.Dir)) > 0 && missing(filepath.Join(dir, ".1795299965000.812.mx")) })
+	if n := len(mailbox(t, s.Dir)); n != 1 {
+		t.Errorf("the one recipient, who was named twice, got %d messages", n)
+	}
 	text := mailbox(t, s.Dir)[0]
 	for _, want := range []string{
 		"Return-Path: <ann@ext.test>\r\n", "Received: from /spool/local (user ", "\r\nSubject: one\r\n",

@@ -64,8 +64,9 @@ const (
 	attachedLetters = "dqe"
 )
 
-// parse reads the arguments. Options end at "--" and at the first word that is none:
-// what follows is an address whatever it looks like.
+// parse reads the arguments. Options end at "--", after which everything is an address,
+// and at the first word that is none. An option behind that is refused, since programs
+// put addresses there that strangers gave them.
 func parse(args []string) (o options, err error) {
 	for len(args) > 0 {
 		arg := args[0]
@@ -78,6 +79,11 @@ func parse(args []string) (o options, err error) {
 		case len(arg) > 1 && arg[0] == '-':
 			args, err = o.letters(args)
 		default:
+			for _, word := range args {
+				if strings.HasPrefix(word, "-") {
+					return o, fmt.Errorf("%q behind an address: options come first, and -- before an address that looks like one", word)
+				}
+			}
 			o.recipients = append(o.recipients, args...)
 			return o, nil
 		}
