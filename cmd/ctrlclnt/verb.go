@@ -28,11 +28,16 @@ type bulkOptions struct {
 	domain       string
 	since        string
 	interval     int // seconds
+
+	// Of queue and froz.
+	match []string
+	older string
+	all   bool
 }
 
 // verbs returns the commands of this program in the order of the help.
 func verbs() []verb {
-	return []verb{batchVerb(), importVerb(), exportVerb(), shellVerb(), watchVerb()}
+	return []verb{batchVerb(), importVerb(), exportVerb(), queueVerb(), frozVerb(), shellVerb(), watchVerb()}
 }
 
 // findVerb returns the verb of that name, or nil.
