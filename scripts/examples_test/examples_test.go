@@ -48,6 +48,8 @@ func testMain(m *testing.M) int {
 //
 //	status N PROGRAM ARG...  run it and want this exit status
 //	down                     stop the first server
+//	send LOGIN PASSWORD FROM TO...
+//	                         a message by SMTP to the first server
 //	mail DOMAIN USER SIZE    a message of so many bytes in a mailbox of the first server
 func TestExamples(t *testing.T) {
 	scripts, err := filepath.Glob(filepath.Join("testdata", "*.txtar"))
@@ -68,6 +70,7 @@ func TestExamples(t *testing.T) {
 					env.Setenv("PATH", strings.Join([]string{examples, bin, env.Getenv("PATH")}, ":"))
 					env.Setenv("HOME", env.WorkDir)
 					env.Setenv("CTRL_SERVER", server.Addr)
+					env.Setenv("MAIL_ROOT_OF_FIRST", server.Dir)
 					env.Setenv("FIRST_SERVER", server.Addr)
 					env.Setenv("OTHER_SERVER", other.Addr)
 					env.Setenv("CTRL_USER", servertest.User)
@@ -78,6 +81,11 @@ func TestExamples(t *testing.T) {
 					"status": cmdStatus,
 					"down": func(ts *testscript.TestScript, _ bool, _ []string) {
 						server.Stop(t)
+					},
+					"send": func(ts *testscript.TestScript, neg bool, args []string) {
+						if err := send(server.SMTP, args); (err != nil) != neg {
+							ts.Fatalf("send %q: %v", args, err)
+						}
 					},
 					"mail": func(ts *testscript.TestScript, _ bool, args []string) {
 						ts.Check(deliver(server.Dir, args))
