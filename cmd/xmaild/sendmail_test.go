@@ -393,3 +393,26 @@ func TestKillLosesNoMailOfThisMachine(t *testing.T) {
 	}
 	t.Logf("%d queued, %d killed, %d arrived", len(queued), len(killed), len(names))
 }
+
+// TestExamplesOfTheManualOfSendmail runs the lines of docs/sendmail.md.
+func TestExamplesOfTheManualOfSendmail(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/sendmail.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := tourBlocks.FindAllStringSubmatch(string(manual), -1)
+	if len(blocks) != 1 {
+		t.Fatalf("the manual has %d blocks of commands, want 1", len(blocks))
+	}
+	s := newSender(t)
+	cmd := s.command("")
+	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-e", "-c", blocks[0][1]}
+	cmd.Env = append(cmd.Env, "PATH="+filepath.Dir(s.name)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	names, err := filepath.Glob(filepath.Join(s.drop, "*.msg"))
+	if want := strings.Count(blocks[0][1], "| sendmail"); err != nil || len(names) != want {
+		t.Errorf("%d messages, %v; want %d", len(names), err, want)
+	}
+}
