@@ -245,7 +245,7 @@ func (c *client) retrieve(n int, size int64) (*text, error) {
 	if _, err := c.do("RETR", strconv.Itoa(n)); err != nil {
 		return nil, err
 	}
-	return &text{r: c.r, bare: c.bare, most: 2*size + slack}, nil
+	return &text{r: c.r, bare: c.bare, most: maxGrowth*size + slack}, nil
 }
 
 func (c *client) delete(n int) error {

@@ -395,7 +395,7 @@ func TestFloodsHarmTheirLinkOnly(t *testing.T) {
 		"line":    {"STAT", strings.Repeat("+OK ", 1<<16)},
 		"UIDL":    {"UIDL", "+OK\r\n" + endless},
 		"LIST":    {"LIST", "+OK\r\n" + endless},
-		"message": {"RETR", "+OK\r\n" + strings.Repeat("text\r\n", 1<<18)},
+		"message": {"RETR", "+OK\r\n" + strings.Repeat(strings.Repeat("text", 100)+"\r\n", 1<<16)},
 		"STAT":    {"STAT", "+OK 99999999999999999999 1\r\n"},
 		"garbage": {"STAT", "\x16\x03\x01\r\n"},
 		"numbers": {"UIDL", "+OK\r\n-1 x\r\n.\r\n"},

@@ -137,3 +137,33 @@ func TestTimestampsOfGreetings(t *testing.T) {
 		}
 	}
 }
+
+func FuzzHeader(f *testing.F) {
+	for _, seed := range []string{"", "\r\n", "Return-Path: <a@b.test>\r\n\r\n", "To: a@b.test,\r\n c@d.test\r\nFrom: <@>\r\n", ": x\r\n @\r\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		h, err := readHeader(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if err := h.write(&out); err != nil || len(out.String()) > len(text) {
+			t.Errorf("%q became %q (%v)", text, out.String(), err)
+		}
+		if from := h.sender(); !from.IsNull() {
+			if _, err := address.Parse(from.String()); err != nil {
+				t.Errorf("the sender of %q is %q: %v", text, from, err)
+			}
+		}
+		all, err := h.recipients("To,Cc,+Received", func(p address.Path) (string, error) { return p.String(), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range all {
+			if _, err := address.Parse(to); err != nil {
+				t.Errorf("a recipient of %q is %q: %v", text, to, err)
+			}
+		}
+	})
+}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
@@ -350,6 +352,7 @@ func (s *session) take(h header, body *text, targets []target) (id string, err e
 	}
 	for _, t := range targets {
 		e.Recipients = append(e.Recipients, t.Recipient)
+		e.UTF8 = e.UTF8 || !isASCII(t.Address)
 	}
 	draft, err := s.f.Queue.Begin(e)
 	if err != nil {
@@ -373,6 +376,10 @@ func (s *session) take(h header, body *text, targets []target) (id string, err e
 		return e.ID, fmt.Errorf("%w: %w", errLocal, err)
 	}
 	return e.ID, nil
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
 }
 
 // failing keeps the error of a reader, to tell it from those of a writer.

@@ -14,11 +14,14 @@ const (
 	// other links wait for the thread, and what was deleted counts only after QUIT.
 	maxSession = 30 * time.Minute
 
-	maxLine     = 4096      // of a reply; RFC 1939 has 512
-	maxMessages = 500_000   // in a mailbox
-	maxHeader   = 1 << 20   // what follows is text
-	maxMessage  = 1 << 30   // where MaxMessageSize does not say anything
-	slack       = 256 << 10 // by how much a message may be longer than twice its announced size
+	maxLine     = 4096    // of a reply; RFC 1939 has 512
+	maxMessages = 500_000 // in a mailbox
+	maxHeader   = 1 << 20 // what follows is text
+	maxMessage  = 1 << 30 // where MaxMessageSize does not say anything
+
+	// Some servers make a message only when it is asked for, and guess its size before.
+	maxGrowth = 4        // times the announced size
+	slack     = 16 << 20 // and bytes besides
 )
 
 // A paced connection sets the deadlines of the connection below TLS. Nothing waits
