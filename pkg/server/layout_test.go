@@ -34,6 +34,8 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"pkg/server/spool", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "cmd"}},
 		{"pkg/server/deliver", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "cmd"}},
 		{"pkg/server/psync", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "pkg/server/deliver", "cmd"}},
+		{"pkg/server/lmail", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "pkg/server/deliver", "cmd"}},
+		{"pkg/server/sendmail", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "pkg/server/deliver", "cmd"}},
 		{"pkg/server/smtpd", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/pop3d", "pkg/server/deliver", "cmd"}},
 		{"pkg/server/pop3d", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/deliver", "cmd"}},
 		{"pkg/server/fingerd", []string{"pkg/ctrl", "pkg/server/admin", "pkg/server/ctrld", "pkg/server/smtpd", "pkg/server/pop3d", "cmd"}},
