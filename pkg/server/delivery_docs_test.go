@@ -90,7 +90,7 @@ func TestPageOfProcessingBackupMX(t *testing.T) {
 	backup.logged("command waits")
 	backup.deferredOnce()
 	m.host(primary.ip, primary.SMTP)
-	m.pass(10 * time.Minute)
+	m.pass(30 * time.Minute)
 	m.wantBody(primary.arrived("ben", 1)[0], "meanwhile")
 	m.settle()
 }

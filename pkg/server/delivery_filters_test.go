@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/server"
 	"github.com/xmaild/xmaild/pkg/server/program/programtest"
@@ -44,7 +45,9 @@ func TestFiltersOfMailThatLeaves(t *testing.T) {
 	if !strings.Contains(r.text, "not from here") || r.recipients[0].Get("Status") != "5.7.1" {
 		t.Errorf("the sender is told %q, status %q, want the reason of the filter and 5.7.1", r.text, r.recipients[0].Get("Status"))
 	}
-	a.deferredOnce() // the filter that was killed, and the one that spoils
+	// By the filter that was killed, and by the one that spoils.
+	m.waitFor("two that wait", func() bool { return strings.Count(a.Log(), "delivery is deferred") >= 2 })
+	m.pass(30 * time.Minute)
 	got := b.arrived("ben", 3)
 	if all := strings.Join(m.subjects(got), " "); all != "kill pass rewrite" {
 		t.Errorf("ben has %s, want kill, pass and rewrite", all)

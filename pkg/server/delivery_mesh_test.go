@@ -31,7 +31,7 @@ import (
 // A mesh is some servers of ours that reach each other by a DNS of their own, and by
 // addresses that exist in it alone. Their clock can be put forward.
 type mesh struct {
-	t     testing.TB
+	t     *testing.T
 	ctx   context.Context
 	roots *x509.CertPool
 
@@ -53,8 +53,10 @@ type site struct {
 // The password of all accounts of a mesh.
 const sitePassword = "sitepw"
 
-func newMesh(t testing.TB) *mesh {
+// newMesh makes one without servers. The test goes on beside others of its kind.
+func newMesh(t *testing.T) *mesh {
 	t.Helper()
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 	t.Cleanup(cancel)
 	return &mesh{t: t, ctx: ctx, roots: x509.NewCertPool(), hosts: map[netip.Addr]string{}, zones: resolvetest.Zones{}}
@@ -303,7 +305,7 @@ func (s *site) logged(text string) {
 func (s *site) deferredOnce() {
 	s.m.t.Helper()
 	s.logged("delivery is deferred")
-	s.m.pass(5 * time.Minute)
+	s.m.pass(30 * time.Minute)
 }
 
 // parsed is a message of a mailbox, its header decoded.
