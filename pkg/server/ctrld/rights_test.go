@@ -92,6 +92,7 @@ var delegatedCases = []delegatedCase{
 	{"poplnkenable 0 own.test ann", []string{"poplnkenable 0 other.test joe", "poplnkenable own.test other.test joe"}, ""},
 	{"poplnkdel own.test ann pop.example ann", []string{"poplnkdel other.test joe pop.example joe"}, ""},
 	{"domainlist", nil, ""},
+	{"queuelist", nil, ""},
 	{"aliasdomainlist", nil, ""},
 	{"userrename own.test tom tim", []string{"userrename other.test joe jim"}, ""},
 	{"userdisable own.test ann", []string{"userdisable other.test joe"}, ""},
@@ -161,6 +162,7 @@ func TestDelegatedAdministratorCommandByCommand(t *testing.T) {
 	for _, known := range commands.All() {
 		switch a := known.Access(); {
 		case tried[known.Name]:
+		case known.Name == "queueshow": // needs mail in the queue: testdata/exchanges/57-queue.txt
 		case a.Need == commands.Own:
 			if known.Name == "quit" || known.Name == "begin" {
 				continue
