@@ -33,7 +33,7 @@ func (f *failure) Error() string {
 }
 
 // busyTime is when a host is asked again that has as many connections as it may.
-const busyTime = 5 * time.Second
+const busyTime = time.Second
 
 // failed decides what becomes of a recipient after an attempt that did not deliver:
 // it waits for another one, or it is given up.

@@ -37,8 +37,9 @@ func (x *session) received() string {
 		by += " (" + socket(x.conn.Local()) + ")"
 	}
 	rcpt := ""
-	// One text serves all recipients, who need not know of each other.
-	if len(x.tx.rcpts) == 1 {
+	// One text serves all recipients, who need not know of each other. A name beyond
+	// ASCII would keep the message from going on to hosts that take none.
+	if len(x.tx.rcpts) == 1 && headerText(x.tx.rcpts[0].Address) == x.tx.rcpts[0].Address {
 		rcpt = fmt.Sprintf(" for <%s>", x.tx.rcpts[0].Address)
 	}
 	return fmt.Sprintf("Received: from %s\r\n\tby %s with %s (%s)\r\n\tid <%s>%s from <%s>;\r\n\t%s\r\n",
