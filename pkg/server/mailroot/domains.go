@@ -13,7 +13,7 @@ import (
 func domainSchema() *tabfile.Schema {
 	return &tabfile.Schema{Columns: 1, Keep: true, Indexes: []tabfile.Index{byColumns("name", 0)}, Check: func(f []string) error {
 		// Of a file that was damaged nothing is to be taken for a domain.
-		if f[0] == "" || !utf8.ValidString(f[0]) || strings.ContainsFunc(f[0], unicode.IsControl) || strings.ContainsAny(f[0], "/\\ ") {
+		if f[0] == "" || !utf8.ValidString(f[0]) || strings.ContainsFunc(f[0], unicode.IsControl) {
 			return fmt.Errorf("%q is no domain", f[0])
 		}
 		return nil

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -277,7 +276,6 @@ type scripted struct {
 	t        *testing.T
 	addr     string
 	greeting string
-	tls      *tls.Config
 	// hook answers a command in place of the server; hang closes the connection.
 	hook func(command string) (reply string, taken, hang bool)
 
