@@ -34,8 +34,8 @@ type Lease struct {
 	// further than the queue knows.
 	Again bool
 
-	header header
-	ended  []bool // by place
+	header *header // shared by the leases of one message that were split
+	ended  []bool  // by place
 }
 
 // Key returns the name of the message in the queue.
@@ -89,7 +89,7 @@ func (q *Queue) Lease(ctx context.Context) (*Lease, error) {
 			if err == nil {
 				return l, nil
 			}
-			q.lost(m, err)
+			q.lost(m, indexes, err)
 			continue
 		}
 		var tick <-chan time.Time
@@ -130,6 +130,11 @@ func (q *Queue) lease(m *message, indexes []int) (*Lease, error) {
 	if len(h.slots) != len(m.slots) {
 		return nil, fmt.Errorf("message has %d recipients, and had %d", len(h.slots), len(m.slots))
 	}
+	return q.leaseBy(&h, m, indexes), nil
+}
+
+// leaseBy makes the lease of recipients of a message whose header was read.
+func (q *Queue) leaseBy(h *header, m *message, indexes []int) *Lease {
 	l := &Lease{q: q, m: m, Envelope: h.Envelope, Indexes: indexes, Again: m.recovered, header: h, ended: make([]bool, len(indexes))}
 	all := l.Recipients
 	l.Recipients = make([]Recipient, len(indexes))
@@ -137,12 +142,33 @@ func (q *Queue) lease(m *message, indexes []int) (*Lease, error) {
 		l.Recipients[place] = all[i]
 		l.Again = l.Again || h.slots[i].tries > 0
 	}
-	return l, nil
+	return l
 }
 
-// lost drops a message whose file cannot be read any more: somebody has changed or
-// removed it. It is put aside and named, and the rest goes on.
-func (q *Queue) lost(m *message, why error) {
+// unreadTime is when a file is read again that could not be read for a reason that
+// may pass.
+const unreadTime = time.Minute
+
+// mayPass reports whether a file could not be read for a reason that says nothing of
+// it: too many open files, say.
+func mayPass(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && !errors.Is(err, fs.ErrNotExist)
+}
+
+// lost deals with a message whose file could not be read for a lease. Where somebody
+// has changed or removed it, it is put aside and named, and the rest goes on.
+func (q *Queue) lost(m *message, indexes []int, why error) {
+	if mayPass(why) {
+		q.log.Error("message cannot be read, and waits", "message", m.key, "err", why)
+		q.mu.Lock()
+		for _, i := range indexes {
+			m.slots[i].until = q.opts.Clock().Add(unreadTime).Unix()
+		}
+		q.mu.Unlock()
+		q.release(m, indexes)
+		return
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.live, m.key)

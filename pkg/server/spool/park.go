@@ -5,7 +5,11 @@ package spool
 type parked struct {
 	m       *message
 	indexes []int
+	header  *header // of a message with many recipients, which would be read again for each destination
 }
+
+// manyRecipients is from how many on a header is kept for what is parked.
+const manyRecipients = 64
 
 // Split returns a lease of some of the recipients, given by their places, which the
 // lease has not any more. The two are ended independently.
@@ -25,6 +29,9 @@ func (l *Lease) Split(places []int) *Lease {
 func (l *Lease) Park(destination string) {
 	q, m := l.q, l.m
 	p := parked{m: m}
+	if len(m.slots) >= manyRecipients {
+		p.header = l.header
+	}
 	var stopped []int // deleted meanwhile, or to be frozen
 	q.mu.Lock()
 	for place, i := range l.Indexes {
@@ -73,11 +80,14 @@ func (q *Queue) Unpark(destination string) *Lease {
 		if len(p.indexes) == 0 {
 			continue
 		}
+		if p.header != nil {
+			return q.leaseBy(p.header, p.m, p.indexes)
+		}
 		l, err := q.lease(p.m, p.indexes)
 		if err == nil {
 			return l
 		}
-		q.lost(p.m, err)
+		q.lost(p.m, p.indexes, err)
 	}
 }
 

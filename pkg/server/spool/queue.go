@@ -140,6 +140,8 @@ func (q *Queue) load(ctx context.Context) error {
 		case messageSuffix:
 			m, err := q.read(key)
 			switch {
+			case err != nil && mayPass(err):
+				q.log.Error("message cannot be read, and waits for the next start", "file", path, "err", err)
 			case err != nil:
 				if err := q.putAside(name, err); err != nil {
 					return err

@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // A clock is set by the test, which fires tick when it has set it.
@@ -363,5 +369,58 @@ func TestParkedRecipientsWaitForTheirDestination(t *testing.T) {
 	}
 	if q.Len() != 0 {
 		t.Errorf("%d messages are queued, want none", q.Len())
+	}
+}
+
+// A shortFS has no file to give for a while.
+type shortFS struct {
+	FS
+	short atomic.Bool
+}
+
+func (f *shortFS) Open(name string) (tabfile.File, error) {
+	if f.short.Load() && strings.HasSuffix(name, messageSuffix) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+	}
+	return f.FS.Open(name)
+}
+
+func TestMessageIsNotPutAsideForWantOfFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	disk := &shortFS{FS: OS()}
+	now := time.Unix(1_800_000_000, 0)
+	var mu sync.Mutex
+	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	tick := make(chan time.Time)
+	q, err := Open(t.Context(), dir, Options{FS: disk, Clock: clock, Tick: func() <-chan time.Time { return tick }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	put(t, q, sample, "x\r\n")
+	disk.short.Store(true)
+	got := make(chan *Lease, 1)
+	go func() {
+		l, err := q.Lease(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		got <- l
+	}()
+	tick <- now // it has failed to read the message, and waits
+	disk.short.Store(false)
+	mu.Lock()
+	now = now.Add(unreadTime)
+	mu.Unlock()
+	select {
+	case tick <- now:
+	case l := <-got:
+		got <- l
+	}
+	if l := <-got; l == nil || len(l.Recipients) != 2 {
+		t.Errorf("when there are files again, the lease is %+v, want the message", l)
+	}
+	if names, err := os.ReadDir(filepath.Join(dir, badDir)); err == nil {
+		t.Errorf("put aside: %v", names)
 	}
 }

@@ -163,7 +163,7 @@ func (q *Queue) FreezeAll(ctx context.Context, match func(*Item) bool) (Count, e
 func (q *Queue) freezeNow(m *message, indexes []int) error {
 	l, err := q.lease(m, indexes)
 	if err != nil {
-		q.lost(m, err)
+		q.lost(m, indexes, err)
 		return fmt.Errorf("spool: message %s: %w", m.id, err)
 	}
 	defer l.Return()
