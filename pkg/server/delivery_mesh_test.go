@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/mail"
 	"net/netip"
@@ -102,6 +103,7 @@ func (m *mesh) host(ip netip.Addr, real string) {
 // zone sets records of the DNS; all servers see them.
 func (m *mesh) zone(name string, z mockdns.Zone) {
 	m.t.Helper()
+	m.zones = maps.Clone(m.zones) // the servers read the one that they have
 	m.zones[name+"."] = z
 	for _, s := range m.sites {
 		s.DNS.Set(m.t, m.zones)
