@@ -7,6 +7,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/deliver"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/resolve"
+	"github.com/xmaild/xmaild/pkg/server/spool"
 )
 
 // Config says how to run a server: what a command line and the environment
@@ -101,6 +102,10 @@ type Config struct {
 
 	// Clock tells the time; nil: time.Now.
 	Clock func() time.Time
+
+	// FS is the file system of tables, queue and mailboxes; nil: that of the operating
+	// system. With another one, which tests break, the MailRoot is not locked.
+	FS spool.FS
 
 	// Poll is how often the .shutdown file is looked for; 0: every 500 ms.
 	Poll time.Duration

@@ -60,12 +60,16 @@ var families = map[Resolve]outbound.Family{
 // openMail opens the queue and the mailboxes, and makes the services ready.
 func (s *Server) openMail(ctx context.Context) (err error) {
 	m := &mail{}
-	m.boxes = mailbox.New(s.root, mailbox.Options{Plain: s.config.Mailbox == MailboxPlain, Clock: s.config.Clock, Log: s.log})
+	boxes := mailbox.Options{Plain: s.config.Mailbox == MailboxPlain, Clock: s.config.Clock, Log: s.log}
+	if s.config.FS != nil {
+		boxes.FS = s.config.FS
+	}
+	m.boxes = mailbox.New(s.root, boxes)
 	if err := m.boxes.CleanLocks(); err != nil {
 		s.log.Warn("locks of mailboxes are left over", "err", err)
 	}
 	m.queue, err = spool.Open(ctx, s.path("spool"), spool.Options{
-		Log: s.log, Clock: s.config.Clock,
+		FS: s.config.FS, Log: s.log, Clock: s.config.Clock,
 		Mode: func() os.FileMode { return s.root.Modes().File }, Dir: func() os.FileMode { return s.root.Modes().Dir },
 	})
 	if err != nil {

@@ -205,7 +205,11 @@ func (s *Server) inspect() error {
 
 func (s *Server) openRoot(ctx context.Context) (err error) {
 	dir := s.config.Root
-	s.root, err = mailroot.Open(ctx, dir, mailroot.Options{Log: s.log, Clock: s.config.Clock})
+	options := mailroot.Options{Log: s.log, Clock: s.config.Clock}
+	if s.config.FS != nil { // an interface of a nil one would not be nil
+		options.FS = s.config.FS
+	}
+	s.root, err = mailroot.Open(ctx, dir, options)
 	if err != nil {
 		return err
 	}

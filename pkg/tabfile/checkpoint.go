@@ -151,7 +151,7 @@ func (s *Store) checkpoint() error {
 	err = s.flushTables(job)
 	if err == nil {
 		err = s.fs.Sync(slices.Collect(maps.Keys(job.touched)))
-		if err != nil {
+		if SyncFailed(err) {
 			return s.fail(err)
 		}
 	}
@@ -185,7 +185,7 @@ func (s *Store) openSegment() error {
 	if err := ignoreExisting(s.fs.Mkdir(filepath.Join(s.root, tmpDir), 0o700)); err != nil {
 		return err
 	}
-	g, err := createSegment(s.fs, s.root, 1)
+	g, err := s.newSegment(1)
 	s.segment = g
 	return err
 }
@@ -213,7 +213,7 @@ func (s *Store) rotate() (*checkpointJob, error) {
 	if len(s.touched) == 0 && len(job.tables) == 0 && len(s.older) == 0 && s.segment.size < segmentMax {
 		return nil, nil
 	}
-	next, err := createSegment(s.fs, s.root, s.segment.number+1)
+	next, err := s.newSegment(s.segment.number + 1)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,9 @@ func (s *Store) flush(job *checkpointJob, fl flush) error {
 	}
 	st, err := fill(f, fl.content.writeTo, true)
 	if err == nil {
-		err = s.fs.Sync([]string{tmp})
+		if err = s.fs.Sync([]string{tmp}); SyncFailed(err) {
+			err = s.fail(err)
+		}
 	}
 	if err == nil {
 		stepErr := s.step(func() { err = s.install(job, fl, st, tmp, target) })

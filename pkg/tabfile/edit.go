@@ -175,7 +175,9 @@ func (s *Store) adopt(t *table, e *edit) error {
 		if err := s.openSegment(); err != nil {
 			return err
 		}
-		if err := s.fs.Sync([]string{s.disk(t.name)}); err != nil {
+		if err := s.fs.Sync([]string{s.disk(t.name)}); SyncFailed(err) {
+			return s.fail(err)
+		} else if err != nil {
 			return err
 		}
 		base := op{kind: opBase, path: t.name, exists: true, whole: small, sum: st.sum}

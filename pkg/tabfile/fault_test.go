@@ -17,6 +17,7 @@ type faultFS struct {
 	FS
 	full    atomic.Bool // nothing can be written
 	noSync  atomic.Bool // syncing a journal fails
+	noNames atomic.Bool // syncing folders, and other files by their names, fails
 	journal atomic.Bool // only the journal is full
 	locked  string      // a folder in which nothing can be made; root may write in every real one
 }
@@ -26,6 +27,13 @@ func (f *faultFS) Writable(dir string) error {
 		return &fs.PathError{Op: "write", Path: dir, Err: fs.ErrPermission}
 	}
 	return f.FS.Writable(dir)
+}
+
+func (f *faultFS) Sync(names []string) error {
+	if f.noNames.Load() {
+		return syscall.EIO
+	}
+	return f.FS.Sync(names)
 }
 
 type faultFile struct {
@@ -146,6 +154,68 @@ func TestFailedSyncStopsChanges(t *testing.T) {
 	if err := s.Close(); !errors.Is(err, ErrFailed) {
 		t.Errorf("Close returned %v, want ErrFailed", err)
 	}
+}
+
+// TestFailedSyncOfNamesStopsChanges fails the syncs of folders: of that of the journal
+// at the first change, and of all that a checkpoint makes durable.
+func TestFailedSyncOfNamesStopsChanges(t *testing.T) {
+	for _, checkpoint := range []bool{false, true} {
+		s, disk, _ := openFaulty(t)
+		if checkpoint {
+			mustUpdate(t, s, addTree("bob"))
+		}
+		disk.noNames.Store(true)
+		err := s.Update(context.Background(), addTree("eve"))
+		if checkpoint {
+			if err != nil {
+				t.Errorf("a change that needs the journal alone: %v", err)
+			}
+			err = s.Sync(context.Background())
+		}
+		if !errors.Is(err, ErrFailed) {
+			t.Errorf("checkpoint %v: failed sync: %v, want ErrFailed", checkpoint, err)
+		}
+		disk.noNames.Store(false)
+		if err := s.Update(context.Background(), addTree("joe")); !errors.Is(err, ErrFailed) {
+			t.Errorf("checkpoint %v: change after a failed sync: %v, want ErrFailed", checkpoint, err)
+		}
+	}
+}
+
+// TestJournalBegunOnAFullDiskIsDurableLater fails the first change where the folder of
+// the journal is there and its file is not, and lets the power fail after the second.
+func TestJournalBegunOnAFullDiskIsDurableLater(t *testing.T) {
+	mem, before := newDisk(t, 3)
+	c := newCrashFS(mem, 0, 0, 1)
+	disk := &fullOnce{crashFS: c}
+	s, err := Open(context.Background(), testOptions(crashRoot, disk))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }() // on a dead disk it cannot succeed
+	step := stepRelay("10.0.0.1")
+	if err := s.Update(context.Background(), step.f); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("change on a full disk: %v, want ENOSPC", err)
+	}
+	mustUpdate(t, s, step.f)
+	step.model(&before)
+	if got := revive(t, c.Crash()).String(); got != before.String() {
+		t.Errorf("after a power cut there is\n%s\nwant what was acknowledged:\n%s", got, before)
+	}
+}
+
+// A fullOnce has no room for the first file of the journal.
+type fullOnce struct {
+	crashFS
+	refused bool
+}
+
+func (f *fullOnce) Create(name, like string, perm fs.FileMode) (File, error) {
+	if !f.refused && strings.Contains(name, journalDir) {
+		f.refused = true
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.ENOSPC}
+	}
+	return f.crashFS.Create(name, like, perm)
 }
 
 func TestOneUnwritableFolderFailsOnlyItsTransaction(t *testing.T) {

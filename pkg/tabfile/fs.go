@@ -30,7 +30,8 @@ type FS interface {
 	// Writable reports why nothing can be made in, or removed from, a folder.
 	Writable(dir string) error
 	// Sync makes the content of the named files and the entries of the named
-	// folders durable. Names that are gone are passed over.
+	// folders durable. Names that are gone are passed over. [SyncFailed] tells
+	// what an error means.
 	Sync(names []string) error
 }
 
@@ -105,6 +106,15 @@ func syncOne(name string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// SyncFailed reports whether an error of [FS.Sync] or [File.Sync] is that of a sync
+// which was tried and failed. Nobody knows then what the disk holds, and to try again
+// tells nothing: the system may have dropped what it could not write. Where a file
+// could not even be opened, say since too many are, a later sync is as good.
+func SyncFailed(err error) bool {
+	var p *fs.PathError
+	return err != nil && !(errors.As(err, &p) && (p.Op == "open" || p.Op == "stat"))
 }
 
 // readFile returns what a file holds, and the state of the file that held it.

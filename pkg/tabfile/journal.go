@@ -62,29 +62,37 @@ func segmentName(root string, number uint64) string {
 	return filepath.Join(root, journalDir, fmt.Sprintf("%016d", number))
 }
 
-// createSegment makes a new segment durable, its name included.
-func createSegment(fsys FS, root string, number uint64) (*segment, error) {
-	dir := filepath.Join(root, journalDir)
-	names := []string{dir}
-	if err := fsys.Mkdir(dir, 0o700); err == nil {
-		names = append(names, root)
-	} else if !errors.Is(err, fs.ErrExist) {
+// newSegment makes a new segment durable, its name and that of the folder included.
+// When a sync fails the store takes no more changes.
+func (s *Store) newSegment(number uint64) (*segment, error) {
+	dir := filepath.Join(s.root, journalDir)
+	if err := ignoreExisting(s.fs.Mkdir(dir, 0o700)); err != nil {
 		return nil, err
 	}
-	g := &segment{number: number, name: segmentName(root, number)}
-	f, err := fsys.Create(g.name, "", 0o600)
+	names := []string{dir}
+	if s.segment == nil {
+		// An earlier attempt may have made the folder, and come no further.
+		names = append(names, s.root)
+	}
+	g := &segment{number: number, name: segmentName(s.root, number)}
+	f, err := s.fs.Create(g.name, "", 0o600)
 	if err != nil {
 		return nil, err
 	}
 	g.f = f
 	g.buf = fmt.Appendf(nil, "%s%d\n", journalMagic, journalFormat)
-	if _, err := g.sync(); err != nil {
-		return nil, errors.Join(err, f.Close(), fsys.Remove(g.name))
+	failed, err := g.sync()
+	if err == nil {
+		if err = s.fs.Sync(names); err == nil {
+			return g, nil
+		}
+		failed = SyncFailed(err)
 	}
-	if err := fsys.Sync(names); err != nil {
-		return nil, errors.Join(err, f.Close())
+	err = errors.Join(err, f.Close(), s.fs.Remove(g.name))
+	if failed {
+		err = s.fail(err)
 	}
-	return g, nil
+	return nil, err
 }
 
 // add puts a record into the buffer of the segment.

@@ -184,7 +184,7 @@ func (s *Store) redoFiles(files map[string]*recovery, number uint64) error {
 	if len(images) == 0 {
 		return nil
 	}
-	g, err := createSegment(s.fs, s.root, number)
+	g, err := s.newSegment(number)
 	if err != nil {
 		return err
 	}

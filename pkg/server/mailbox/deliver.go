@@ -92,6 +92,9 @@ func (s *Store) deliver(ctx context.Context, u mailroot.User, m Message) error {
 
 // place writes the message aside, and gives it its name when it is complete.
 func (s *Store) place(ctx context.Context, b box, m Message) (int64, error) {
+	if err := s.syncs.Failed(b.fresh()); err != nil {
+		return 0, err
+	}
 	tmp := s.aside(b, m.Name)
 	size, err := s.write(ctx, b, tmp, m)
 	if err != nil {
@@ -108,7 +111,11 @@ func (s *Store) place(ctx context.Context, b box, m Message) (int64, error) {
 	if err != nil {
 		return 0, s.discard(tmp, err)
 	}
-	return size, s.syncs.Sync(b.fresh())
+	if err := s.syncs.Sync(b.fresh()); err != nil {
+		// Found there by the next attempt it would be taken for durable.
+		return 0, s.discard(to, err)
+	}
+	return size, nil
 }
 
 // aside returns the name of a file while it is being written, which is not counted
@@ -211,7 +218,7 @@ func (s *Store) delivered(b box, name string) (bool, error) {
 	// A message that moves from new to cur meanwhile is seen in either.
 	for _, dir := range dirs {
 		if _, err := s.fs.Lstat(filepath.Join(dir, name)); err == nil {
-			return true, s.fs.Sync([]string{filepath.Join(dir, name), dir})
+			return true, errors.Join(s.fs.Sync([]string{filepath.Join(dir, name)}), s.syncs.Sync(dir))
 		}
 	}
 	for _, dir := range dirs[1:] {
@@ -221,7 +228,7 @@ func (s *Store) delivered(b box, name string) (bool, error) {
 		}
 		for _, other := range names {
 			if baseName(other) == name {
-				return true, s.fs.Sync([]string{dir})
+				return true, s.syncs.Sync(dir)
 			}
 		}
 	}
@@ -239,12 +246,13 @@ func (s *Store) settle(b box) error {
 		return nil // the same folder, and not a new one of that name
 	}
 	s.sweep(b)
-	names := []string{b.dir}
-	for dir := b.account; len(dir) >= len(s.root.Dir); dir = filepath.Dir(dir) {
-		names = append(names, dir)
-	}
-	if err := s.fs.Sync(names); err != nil {
+	if err := s.syncs.Sync(b.dir); err != nil {
 		return fmt.Errorf("folders of the mailbox: %w", err)
+	}
+	for dir := b.account; len(dir) >= len(s.root.Dir); dir = filepath.Dir(dir) {
+		if err := s.syncs.Sync(dir); err != nil {
+			return fmt.Errorf("folders of the mailbox: %w", err)
+		}
 	}
 	s.settled(b.dir, b.changed)
 	return nil
@@ -298,5 +306,5 @@ func (s *Store) mkdir(b box, dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return s.fs.Sync([]string{b.dir})
+	return s.syncs.Sync(b.dir)
 }

@@ -41,6 +41,9 @@ func (q *Queue) begin(key string, e Envelope) (*Draft, error) {
 	if len(e.Recipients) == 0 {
 		return nil, errors.New("spool: a message without a recipient")
 	}
+	if err := q.folders.Failed(q.dir); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
 	d := &Draft{q: q, env: e}
 	d.name = filepath.Join(q.dir, key+draftSuffix)
 	if err := d.create(); err != nil {
