@@ -192,7 +192,7 @@ func TestListSendsOneCopyToItsMembers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.put("Subject: x\r\nReply-To: s@ext.test\r\nList-Id: <old>\r\nX-Long: a\r\n b\r\n\r\nReply-To: body\r\n", "s@ext.test", "news@foo.test")
+	f.put("Subject: x\r\nReply-To: s@ext.test\r\nList-Id: <old>\r\nprecedence: bulk\r\nX-Long: a\r\n b\r\n\r\nReply-To: body\r\n", "s@ext.test", "news@foo.test")
 	f.run(f.boxes())
 	want := "Return-Path: <s@ext.test>\r\nDelivered-To: u1@foo.test\r\nDelivered-To: news@foo.test\r\nReply-To: news@foo.test\r\n" +
 		"List-Id: <news.foo.test>\r\nList-Post: <mailto:news@foo.test>\r\nList-Unsubscribe: <mailto:postmaster@foo.test?subject=unsubscribe%20news@foo.test>\r\n" +

@@ -67,6 +67,7 @@ type network struct {
 	results map[string][]outbound.Result // by address: what comes of the next attempts
 	sent    []string                     // addresses that got a message
 	hold    map[string]chan struct{}     // domains whose host answers when the channel is closed
+	calls   chan int                     // gets the number of recipients of each message that is sent; nil: nobody asks
 }
 
 func (n *network) Routed(string) bool { return false }
@@ -81,8 +82,11 @@ func (n *network) Plan(_ context.Context, domain string) (outbound.Route, error)
 
 func (n *network) Send(ctx context.Context, r outbound.Route, m outbound.Message) []outbound.Result {
 	n.mu.Lock()
-	hold := n.hold[r.Key]
+	hold, calls := n.hold[r.Key], n.calls
 	n.mu.Unlock()
+	if calls != nil {
+		calls <- len(m.Recipients)
+	}
 	if hold != nil {
 		select {
 		case <-hold:

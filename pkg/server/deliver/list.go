@@ -56,7 +56,7 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) er
 	copied.Mail, copied.Ret, copied.EnvID = "", "", ""
 	top := d.listHeader(y, list, owner, vars)
 	drop := func(name string) bool {
-		return strings.HasPrefix(name, "List-") || name == "Reply-To" && replyTo(vars)
+		return strings.HasPrefix(name, "List-") || name == "Precedence" || name == "Reply-To" && replyTo(vars)
 	}
 	err = d.derive(y, 0, copied, func(w io.Writer) error { return rewrite(w, io.NewSectionReader(text, 0, text.Size()), top, drop) })
 	if err == nil {

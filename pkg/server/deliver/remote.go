@@ -80,6 +80,11 @@ func (r *remotes) next(domain string, q *spool.Queue) string {
 	return ""
 }
 
+// together is how many recipients a host is asked to take in one go. What came of
+// them is kept before the next ones are sent: a server that dies in the middle of a
+// large list repeats those alone that it had in hand.
+const together = 100
+
 // send makes one attempt to send a message to a domain.
 func (d *Deliverer) send(ctx context.Context, domain string, lease *spool.Lease) {
 	defer lease.Return() // what was not ended
@@ -88,25 +93,39 @@ func (d *Deliverer) send(ctx context.Context, domain string, lease *spool.Lease)
 	}
 	w := d.open(lease)
 	defer w.close()
-	results := d.results(ctx, domain, w)
-	for place, result := range results {
-		err := result.err
-		if err == nil {
-			err = sent(result.Result)
-		}
-		if err == nil {
-			y := delivery{w, place}
-			d.logDelivery(y, result.Medium, result.Parameter, result.RemoteID, "tls", result.TLS)
-			if !result.DSN {
-				d.succeeded(y, bounce.Relayed)
-			}
-		}
-		if errors.Is(err, errDropped) {
-			err = nil
-		}
-		w.outcome(ctx, place, err)
+	var plan outbound.Route
+	err := w.err
+	if err == nil {
+		plan, err = d.sender.Plan(ctx, domain)
 	}
-	w.end()
+	step := together
+	if d.filters.Any(filter.Out) {
+		step = 1 // each recipient gets the message as the filters make it
+	}
+	for first := 0; first < len(w.Recipients) && ctx.Err() == nil; first += step {
+		for i, result := range d.results(ctx, w, first, min(first+step, len(w.Recipients)), plan, err) {
+			d.result(ctx, delivery{w, first + i}, result)
+		}
+		w.end()
+	}
+}
+
+// result notes what became of a recipient.
+func (d *Deliverer) result(ctx context.Context, y delivery, r result) {
+	err := r.err
+	if err == nil {
+		err = sent(r.Result)
+	}
+	if err == nil {
+		d.logDelivery(y, r.Medium, r.Parameter, r.RemoteID, "tls", r.TLS)
+		if !r.DSN {
+			d.succeeded(y, bounce.Relayed)
+		}
+	}
+	if errors.Is(err, errDropped) {
+		err = nil
+	}
+	y.outcome(ctx, y.place, err)
 }
 
 // A result is what became of a recipient: err says what filters decided, or why there
@@ -116,25 +135,23 @@ type result struct {
 	err error
 }
 
-// results says what became of a message for each of its recipients, all of one domain.
-func (d *Deliverer) results(ctx context.Context, domain string, w *work) []result {
-	results := make([]result, len(w.Recipients))
-	if w.err != nil {
-		for place := range results {
-			results[place].err = w.err
+// results says what became of a message for its recipients from first to last, all of
+// one domain. Err is why there is no plan.
+func (d *Deliverer) results(ctx context.Context, w *work, first, last int, plan outbound.Route, err error) []result {
+	results := make([]result, last-first)
+	switch {
+	case w.err != nil:
+		for i := range results {
+			results[i].err = w.err
 		}
-		return results
-	}
-	plan, err := d.sender.Plan(ctx, domain)
-	if d.filters.Any(filter.Out) {
-		// Each recipient gets the message as the filters make it.
-		for place := range results {
-			results[place] = d.filtered(ctx, delivery{w, place}, plan, err)
+	case d.filters.Any(filter.Out):
+		for i := range results {
+			results[i] = d.filtered(ctx, delivery{w, first + i}, plan, err)
 		}
-		return results
-	}
-	for place, r := range d.takeAll(ctx, queued(delivery{w, 0}), w.Recipients, plan, err) {
-		results[place].Result = r
+	default:
+		for i, r := range d.takeAll(ctx, queued(delivery{w, first}), w.Recipients[first:last], plan, err) {
+			results[i].Result = r
+		}
 	}
 	return results
 }
