@@ -63,12 +63,16 @@ const (
 
 func (s State) known() bool { return strings.IndexByte("QDFZR", byte(s)) >= 0 }
 
+// stateToFreeze stands in the file for StateQueued with toFreeze set.
+const stateToFreeze State = 'H'
+
 // The file of a message begins with a line that tells the format, a line of JSON
 // with the envelope, and a line for each recipient:
 //
 //	Q 000 000000000000 00000000 00000000 {"to":"ann@example.org"}
 //
-// state, attempts, the Unix time before which there is no further attempt, which
+// state (see [State], and H for what is to be frozen after the attempt that is under
+// way), attempts, the Unix time before which there is no further attempt, which
 // steps are done of those that the delivery consists of, and a sum that tells what
 // the steps are. These have a fixed width and are written over in place, which
 // takes no room on a disk that is full. After an empty line the message follows as
@@ -82,9 +86,10 @@ const (
 
 // A slot is the state of a recipient as its line has it.
 type slot struct {
-	state State
-	tries int
-	until int64 // Unix seconds
+	state    State
+	toFreeze bool // when it is in nobody's hands any more: an administrator wants it
+	tries    int
+	until    int64 // Unix seconds
 	Progress
 }
 
@@ -109,15 +114,25 @@ func (p Progress) With(step int) Progress {
 }
 
 func (s slot) String() string {
-	return fmt.Sprintf("%c %03d %012d %08x %08x", s.state, min(s.tries, maxTries), max(s.until, 0), s.Steps, s.Sum)
+	state := s.state
+	if state == StateQueued && s.toFreeze {
+		state = stateToFreeze
+	}
+	return fmt.Sprintf("%c %03d %012d %08x %08x", state, min(s.tries, maxTries), max(s.until, 0), s.Steps, s.Sum)
 }
 
 func parseSlot(text string) (slot, error) {
 	fields := strings.Split(text, " ")
-	if len(text) != slotWidth || len(fields) != 5 || len(fields[0]) != 1 || !State(fields[0][0]).known() {
+	var s slot
+	if len(fields[0]) == 1 {
+		s.state = State(fields[0][0])
+	}
+	if s.toFreeze = s.state == stateToFreeze; s.toFreeze {
+		s.state = StateQueued
+	}
+	if len(text) != slotWidth || len(fields) != 5 || !s.state.known() {
 		return slot{}, fmt.Errorf("bad state of a recipient %q", text)
 	}
-	s := slot{state: State(fields[0][0])}
 	var errs [4]error
 	s.tries, errs[0] = strconv.Atoi(fields[1])
 	s.until, errs[1] = strconv.ParseInt(fields[2], 10, 64)
@@ -125,9 +140,12 @@ func parseSlot(text string) (slot, error) {
 	s.Steps, errs[2] = uint32(steps), err
 	sum, err := strconv.ParseUint(fields[4], 16, 32)
 	s.Sum, errs[3] = uint32(sum), err
+	if s.toFreeze {
+		s.until = 0 // the attempt that it was to wait for is over
+	}
 	if errors.Join(errs[:]...) != nil {
 		// Written over when the power went: the recipient is there, and its turn is now.
-		return slot{state: s.state}, nil
+		return slot{state: s.state, toFreeze: s.toFreeze}, nil
 	}
 	return s, nil
 }

@@ -85,6 +85,9 @@ func (q *Queue) Lease(ctx context.Context) (*Lease, error) {
 			m := heap.Pop(&q.due).(*message)
 			indexes := m.take(now)
 			q.mu.Unlock()
+			if indexes = q.freezeWanted(m, indexes); len(indexes) == 0 {
+				continue
+			}
 			l, err := q.lease(m, indexes)
 			if err == nil {
 				return l, nil
@@ -166,7 +169,7 @@ func (q *Queue) lost(m *message, indexes []int, why error) {
 			m.slots[i].until = q.opts.Clock().Add(unreadTime).Unix()
 		}
 		q.mu.Unlock()
-		q.release(m, indexes)
+		q.giveBack(m, indexes)
 		return
 	}
 	q.mu.Lock()

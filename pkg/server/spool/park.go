@@ -38,7 +38,7 @@ func (l *Lease) Park(destination string) {
 		switch {
 		case l.ended[place]:
 			continue
-		case m.slots[i].state != StateQueued, m.toFreeze[i]:
+		case m.slots[i].state != StateQueued, m.slots[i].toFreeze:
 			stopped = append(stopped, i)
 		default:
 			p.indexes = append(p.indexes, i)

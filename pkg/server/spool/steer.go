@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"runtime"
 	"sync"
 )
@@ -19,8 +21,9 @@ type Count struct {
 type picked struct {
 	m       *message
 	indexes []int
-	done    bool // nothing of the message is left
-	changed map[int]slot
+	done    bool  // nothing of the message is left
+	marked  bool  // the file says what is to become of some of them
+	err     error // why it does not
 }
 
 // pick goes through the queue and has change made of each message of which recipients
@@ -73,17 +76,20 @@ func (q *Queue) Count(ctx context.Context, match func(*Item) bool) (Count, error
 func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, error) {
 	var all []*picked
 	n, err := q.pick(ctx, match, func(m *message, indexes []int) {
-		p := &picked{m: m, indexes: indexes, changed: make(map[int]slot, len(indexes))}
+		p := &picked{m: m, indexes: indexes}
+		changed := make(map[int]slot, len(indexes))
 		for _, i := range indexes {
 			if m.isParked(i) {
 				m.parked[i], m.leased[i] = false, false
 			}
 			m.slots[i].state, m.slots[i].until = StateDeleted, 0
-			p.changed[i] = m.slots[i]
+			changed[i] = m.slots[i]
 		}
 		q.schedule(m)
 		if p.done = m.finished(); p.done {
 			delete(q.live, m.key)
+		} else {
+			p.err = q.mark(m, changed)
 		}
 		all = append(all, p)
 	})
@@ -92,7 +98,7 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 		if p.done {
 			return q.forget(p.m)
 		}
-		return q.keepStates(p)
+		return q.marked(p)
 	}), q.Tidy())
 	if err != nil {
 		return n, fmt.Errorf("spool: deleted messages may come back: %w", err)
@@ -100,16 +106,30 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 	return n, nil
 }
 
-// keepStates writes what has become of recipients, unless the message is gone: whoever
-// had it in hand has ended then.
-func (q *Queue) keepStates(p *picked) error {
-	err := (&Lease{q: q, m: p.m}).write(p.changed, true)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.live[p.m.key] != p.m {
+// mark writes the states of recipients of a message that is in the queue. The caller has
+// the lock, and so whoever has the message in hand neither writes another state before
+// this one nor removes the file.
+func (q *Queue) mark(m *message, changed map[int]slot) error {
+	return (&Lease{q: q, m: m}).write(changed, false)
+}
+
+// marked makes durable what mark has written. The file may be gone: the message has
+// ended meanwhile.
+func (q *Queue) marked(p *picked) error {
+	if p.err != nil {
+		return p.err
+	}
+	f, err := q.fs.Modify(filepath.Join(q.dir, p.m.key+messageSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return err
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("spool: state of message %s: %w", p.m.key, err)
+	}
+	return nil
 }
 
 // Hurry makes waiting recipients due now that match. Those that wait for a
@@ -128,8 +148,7 @@ func (q *Queue) Hurry(ctx context.Context, match func(*Item) bool) (Count, error
 
 // FreezeAll gives up recipients that match and keeps them in the reference's tree, where
 // frozlist shows them. Nobody is told. What somebody has in hand is frozen when the
-// attempt has ended, unless it succeeds; after a crash before that it is in the queue
-// as if nothing had been asked.
+// attempt has ended, unless it succeeds; after a crash before that, at the next start.
 func (q *Queue) FreezeAll(ctx context.Context, match func(*Item) bool) (Count, error) {
 	var all []*picked
 	n, err := q.pick(ctx, match, func(m *message, indexes []int) {
@@ -137,62 +156,106 @@ func (q *Queue) FreezeAll(ctx context.Context, match func(*Item) bool) (Count, e
 		if m.leased == nil {
 			m.leased = make([]bool, len(m.slots))
 		}
+		changed := make(map[int]slot)
 		for _, i := range indexes {
 			if m.isParked(i) {
 				m.parked[i] = false
 			} else if m.leased[i] {
-				if m.toFreeze == nil {
-					m.toFreeze = make(map[int]bool)
-				}
-				m.toFreeze[i] = true
+				m.slots[i].toFreeze = true
+				changed[i] = m.slots[i]
 				continue
 			}
 			m.leased[i] = true
 			p.indexes = append(p.indexes, i)
 		}
-		q.schedule(m)
-		if len(p.indexes) > 0 {
-			all = append(all, p)
+		if p.marked = len(changed) > 0; p.marked {
+			p.err = q.mark(m, changed)
 		}
+		q.schedule(m)
+		all = append(all, p)
 	})
 	q.purge()
-	return n, errors.Join(err, each(all, func(p *picked) error { return q.freezeNow(p.m, p.indexes) }))
+	return n, errors.Join(err, each(all, func(p *picked) error {
+		var errs [2]error
+		if len(p.indexes) > 0 {
+			errs[0] = q.freezeNow(p.m, p.indexes)
+		}
+		if p.marked {
+			errs[1] = q.marked(p)
+		}
+		return errors.Join(errs[:]...)
+	}))
 }
 
-// freezeNow freezes recipients that the caller has in hand.
+// freezeNow freezes recipients that the caller has in hand. Those that cannot be frozen
+// are given back.
 func (q *Queue) freezeNow(m *message, indexes []int) error {
 	l, err := q.lease(m, indexes)
 	if err != nil {
 		q.lost(m, indexes, err)
 		return fmt.Errorf("spool: message %s: %w", m.id, err)
 	}
-	defer l.Return()
 	const why = "frozen by an administrator"
 	outcomes := make(map[int]Outcome, len(indexes))
-	for place := range indexes {
+	var failed []int
+	for place, i := range indexes {
 		if _, ferr := l.Freeze(place, Attempt{Error: why}); ferr != nil {
 			err = errors.Join(err, ferr)
+			failed = append(failed, i)
 			continue
 		}
 		outcomes[place] = Outcome{State: StateFrozen, Free: true, Note: why}
 	}
-	if len(outcomes) == 0 {
-		return err
+	if len(outcomes) > 0 {
+		err = errors.Join(err, l.End(outcomes))
 	}
-	return errors.Join(err, l.End(outcomes))
+	q.later(m, failed)
+	return err
 }
 
-// release gives back recipients that somebody had in hand.
-func (q *Queue) release(m *message, indexes []int) {
+// later gives back recipients that are to be frozen, but could not be, for a while.
+func (q *Queue) later(m *message, indexes []int) {
 	q.mu.Lock()
-	var freeze []int
 	for _, i := range indexes {
-		if m.toFreeze[i] && m.slots[i].state == StateQueued {
-			freeze = append(freeze, i) // they stay in hand
-		} else {
-			m.leased[i] = false
+		if m.slots[i].toFreeze {
+			m.slots[i].until = q.opts.Clock().Add(unreadTime).Unix()
 		}
-		delete(m.toFreeze, i)
+	}
+	q.mu.Unlock()
+	q.giveBack(m, indexes)
+}
+
+// release gives back recipients that somebody had in hand, but for those that are to be
+// frozen: these are.
+func (q *Queue) release(m *message, indexes []int) { q.giveBack(m, q.freezeWanted(m, indexes)) }
+
+// freezeWanted freezes those of the recipients that the caller has in hand which are to
+// be frozen, and returns the others.
+func (q *Queue) freezeWanted(m *message, indexes []int) (others []int) {
+	q.mu.Lock()
+	var wanted []int
+	for _, i := range indexes {
+		if s := m.slots[i]; s.toFreeze && s.state == StateQueued {
+			wanted = append(wanted, i)
+		} else {
+			others = append(others, i)
+		}
+	}
+	q.mu.Unlock()
+	if len(wanted) > 0 {
+		if err := q.freezeNow(m, wanted); err != nil {
+			q.log.Error("message that is to be frozen stays in the queue for a while", "message", m.id, "key", m.key, "err", err)
+		}
+	}
+	return others
+}
+
+// giveBack gives back recipients that somebody had in hand, and ends the message where
+// nothing is left of it.
+func (q *Queue) giveBack(m *message, indexes []int) {
+	q.mu.Lock()
+	for _, i := range indexes {
+		m.leased[i] = false
 	}
 	done := false
 	if q.live[m.key] == m {
@@ -205,11 +268,6 @@ func (q *Queue) release(m *message, indexes []int) {
 	q.mu.Unlock()
 	if done {
 		_ = q.forget(m) // which has logged it
-	}
-	if len(freeze) > 0 {
-		if err := q.freezeNow(m, freeze); err != nil {
-			q.log.Error("message that was to be frozen stays in the queue", "message", m.id, "key", m.key, "err", err)
-		}
 	}
 }
 

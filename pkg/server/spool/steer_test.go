@@ -194,6 +194,47 @@ func TestFreezing(t *testing.T) {
 	}
 }
 
+func TestWhatIsFrozenInSomebodysHandsIsFrozenAfterACrash(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, c := openQueue(t, dir)
+	put(t, q, letter("ann@x.test", "a@x.test", "b@x.test", "c@x.test"), "text")
+	l := lease(t, q)
+	if n, err := q.FreezeAll(t.Context(), func(i *Item) bool { return i.Recipient != "b@x.test" }); err != nil || n.Active != 2 {
+		t.Fatalf("FreezeAll in hand: %+v, %v", n, err)
+	}
+	if err := l.SetProgress(0, l.Progress(0).With(3)); err != nil { // it writes the state again
+		t.Fatal(err)
+	}
+	if err := l.End(map[int]Outcome{1: {State: StateQueued, Until: c.now}, 2: {State: StateDelivered}}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "frozen while in hand", frozen(t, dir), "")
+
+	// The server dies, and when it comes back there is no room at first.
+	full := &fullFS{FS: OS()}
+	q, err := Open(t.Context(), dir, Options{FS: full, Clock: func() time.Time { return c.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	want(t, "after the crash", inQueue(q), "ann@x.test>a@x.test due, ann@x.test>b@x.test due")
+	full.full = true
+	if l = lease(t, q); len(l.Recipients) != 1 || l.Recipients[0].Address != "b@x.test" {
+		t.Errorf("leased %+v, want b@x.test alone", l.Recipients)
+	}
+	want(t, "on a full disk", inQueue(q), "ann@x.test>a@x.test waiting, ann@x.test>b@x.test active")
+	full.full = false
+	c.now = c.now.Add(2 * unreadTime)
+	if err := l.End(map[int]Outcome{0: {State: StateQueued, Until: c.now}}); err != nil {
+		t.Fatal(err)
+	}
+	if l = lease(t, q); len(l.Recipients) != 1 || l.Recipients[0].Address != "b@x.test" {
+		t.Errorf("leased %+v, want b@x.test alone", l.Recipients)
+	}
+	want(t, "frozen", frozen(t, dir), "ann@x.test>a@x.test")
+	want(t, "in the queue", inQueue(q), "ann@x.test>b@x.test active")
+}
+
 func TestHurry(t *testing.T) {
 	q, c := openQueue(t, filepath.Join(t.TempDir(), "spool"))
 	put(t, q, letter("ann", "a", "b"), "text")
