@@ -4,44 +4,53 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
 )
 
-// A floor is what the disk does at the least for what a figure measures: how often a second.
+// A floor is what a figure is measured against: what the disk or the machine does at
+// the least for the same.
 type floor struct {
 	name string
-	rate func(ctx context.Context) (float64, error)
+	unit string // that of the figure
+	run  func(ctx context.Context) (float64, error)
 }
 
-// against measures a rate between two measurements of its floor, since disks drift.
-func (e *env) against(ctx context.Context, f floor, rate func(ctx context.Context) (float64, error)) (measure, error) {
-	before, err := f.rate(ctx)
+// against measures a value between two measurements of its floor, since disks drift.
+func (e *env) against(ctx context.Context, f floor, run func(ctx context.Context) (float64, error)) (measure, error) {
+	before, err := f.run(ctx)
 	if err != nil {
 		return measure{}, fmt.Errorf("%s: %w", f.name, err)
 	}
-	value, err := rate(ctx)
+	value, err := run(ctx)
 	if err != nil {
 		return measure{}, err
 	}
-	after, err := f.rate(ctx)
+	after, err := f.run(ctx)
 	if err != nil {
 		return measure{}, fmt.Errorf("%s: %w", f.name, err)
 	}
 	mean := (before + after) / 2
-	return measure{value: value, ratio: value / mean, base: fmt.Sprintf("%s, %s 1/s", f.name, number(mean))}, nil
+	return measure{value: value, ratio: value / mean, base: fmt.Sprintf("%s, %s %s", f.name, number(mean), f.unit)}, nil
 }
 
-// loop calls step, with a number that counts, for the period of e, and returns how often
-// a second it ran.
-func (e *env) loop(ctx context.Context, step func(i int) error) (float64, error) {
+// perSecond is the unit of rates.
+const perSecond = "1/s"
+
+// endless is for loops that only time ends.
+const endless = math.MaxInt
+
+// loop calls step, with a number that counts, for the period of e, most times at most,
+// and returns how often a second it ran.
+func (e *env) loop(ctx context.Context, most int, step func(i int) error) (float64, error) {
 	begin := time.Now()
 	for i := 0; ; i++ {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if took := time.Since(begin); i > 0 && took >= e.period() {
+		if took := time.Since(begin); i > 0 && (i >= most || took >= e.period()) {
 			return float64(i) / took.Seconds(), nil
 		}
 		if err := step(i); err != nil {
@@ -52,7 +61,7 @@ func (e *env) loop(ctx context.Context, step func(i int) error) (float64, error)
 
 // fsyncRate is that of 60-byte appends with fsync to one file.
 func (e *env) fsyncRate() floor {
-	return floor{"fsync rate", func(ctx context.Context) (float64, error) {
+	return floor{"fsync rate", perSecond, func(ctx context.Context) (float64, error) {
 		f, err := os.CreateTemp(e.dir, "floor-*")
 		if err != nil {
 			return 0, err
@@ -60,7 +69,7 @@ func (e *env) fsyncRate() floor {
 		defer os.Remove(f.Name())
 		defer f.Close()
 		line := append(bytes.Repeat([]byte("x"), 59), '\n')
-		return e.loop(ctx, func(int) error {
+		return e.loop(ctx, endless, func(int) error {
 			if _, err := f.Write(line); err != nil {
 				return err
 			}
@@ -72,12 +81,12 @@ func (e *env) fsyncRate() floor {
 // accountFloor is the rate of making an account's five folders and its user.tab, with
 // one sync.
 func (e *env) accountFloor() floor {
-	return floor{"account floor", func(ctx context.Context) (float64, error) { return e.makeAccounts(ctx, true) }}
+	return floor{"account floor", perSecond, func(ctx context.Context) (float64, error) { return e.makeAccounts(ctx, true) }}
 }
 
 // foldersUnsynced is the rate of the same without the sync.
 func (e *env) foldersUnsynced() floor {
-	return floor{"folders unsynced", func(ctx context.Context) (float64, error) { return e.makeAccounts(ctx, false) }}
+	return floor{"folders unsynced", perSecond, func(ctx context.Context) (float64, error) { return e.makeAccounts(ctx, false) }}
 }
 
 func (e *env) makeAccounts(ctx context.Context, sync bool) (float64, error) {
@@ -86,7 +95,7 @@ func (e *env) makeAccounts(ctx context.Context, sync bool) (float64, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	return e.loop(ctx, func(i int) error { return makeAccount(filepath.Join(dir, userName(i)), sync) })
+	return e.loop(ctx, endless, func(i int) error { return makeAccount(filepath.Join(dir, userName(i)), sync) })
 }
 
 // userTab is what a new account has in its user.tab.

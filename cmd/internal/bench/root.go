@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-
-	"github.com/xmaild/xmaild/pkg/server/auth"
 )
 
 // The domain of every MailRoot here, and the password of the accounts that are seeded.
@@ -96,7 +94,7 @@ func appendUserName(b []byte, i int) []byte {
 
 // seedUsers adds accounts without folders.
 func (r *root) seedUsers(count int) error {
-	stored := auth.Scramble(password)
+	stored := stored()
 	return r.seed("mailusers.tab", count, func(b []byte, i int) []byte {
 		b = append(b, `"`+domain+"\"\t\""...)
 		b = appendUserName(b, i)
