@@ -37,7 +37,7 @@ func (o *options) do(ctx context.Context) (err error) {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		progs, err := buildPrograms(ctx, o.checkout, dir)
+		progs, err := buildPrograms(ctx, o.checkout, dir, o.symbols)
 		if err != nil {
 			return err
 		}

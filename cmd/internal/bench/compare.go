@@ -19,7 +19,7 @@ func (b *bench) compare(ctx context.Context) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		if other, err = buildPrograms(ctx, b.against, dir); err != nil {
+		if other, err = buildPrograms(ctx, b.against, dir, b.symbols); err != nil {
 			return err
 		}
 	} else {

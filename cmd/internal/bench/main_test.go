@@ -11,7 +11,7 @@ import (
 // TestEveryFigureRuns runs each figure in small on a server of its own.
 func TestEveryFigureRuns(t *testing.T) {
 	dir := t.TempDir()
-	progs, err := buildPrograms(t.Context(), "../../..", dir)
+	progs, err := buildPrograms(t.Context(), "../../..", dir, false)
 	if err != nil {
 		t.Fatal(err)
 	}
