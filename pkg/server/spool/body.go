@@ -16,8 +16,8 @@ type Body struct {
 // Close ends the reading.
 func (b *Body) Close() error { return b.file.Close() }
 
-func openBody(fsys FS, name string, start int64) (*Body, error) {
-	f, err := fsys.Modify(name)
+// newBody returns the text in a file that was opened, or was not.
+func newBody(f File, err error, start int64) (*Body, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}

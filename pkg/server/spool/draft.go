@@ -45,7 +45,9 @@ func (q *Queue) begin(key string, e Envelope) (*Draft, error) {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	d := &Draft{q: q, env: e}
-	d.name = filepath.Join(q.dir, key+draftSuffix)
+	if d.name = q.spares.get(q.opts.mode()); d.name == "" {
+		d.name = filepath.Join(q.dir, key+draftSuffix)
+	}
 	if err := d.create(); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -89,7 +91,8 @@ func (d *Draft) Open() (*Body, error) {
 	if err := d.flush(); err != nil {
 		return nil, err
 	}
-	return openBody(d.q.fs, d.name, d.start)
+	f, err := d.q.fs.Modify(d.name)
+	return newBody(f, err, d.start)
 }
 
 func (d *Draft) flush() error {
@@ -141,7 +144,7 @@ func (d *Draft) Commit() error {
 	if err != nil {
 		return fmt.Errorf("spool: %w", errors.Join(err, remove(d.q.fs, d.name)))
 	}
-	if err := d.q.folders.Sync(d.q.dir); err != nil {
+	if err := d.q.syncFolder(); err != nil {
 		// It may be there after a power cut, and has not been promised to anybody.
 		return fmt.Errorf("spool: %w", errors.Join(err, remove(d.q.fs, final)))
 	}

@@ -65,7 +65,8 @@ func (l *Lease) SetProgress(place int, p Progress) error {
 
 // Open opens the text of the message.
 func (l *Lease) Open() (*Body, error) {
-	return openBody(l.q.fs, filepath.Join(l.q.dir, l.m.key+messageSuffix), l.m.start)
+	f, err := l.q.modify(l.m.key)
+	return newBody(f, err, l.m.start)
 }
 
 // Lease waits until a message is due and returns it. After [Queue.Close] the error
@@ -224,7 +225,7 @@ func (l *Lease) End(outcomes map[int]Outcome) error {
 	}
 	q.mu.Unlock()
 	if done {
-		q.forget(m)
+		_ = q.retire(m) // which has logged it
 		return nil
 	}
 	l.note(outcomes)
@@ -250,7 +251,7 @@ func (l *Lease) Return() {
 // write puts the states of recipients into the file, in place: it takes no room. A
 // deferral alone is not synced; without it the next attempt comes early.
 func (l *Lease) write(changed map[int]slot, sync bool) error {
-	f, err := l.q.fs.Modify(filepath.Join(l.q.dir, l.m.key+messageSuffix))
+	f, err := l.q.modify(l.m.key)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}

@@ -82,16 +82,17 @@ func (m *message) finishedWith(ending map[int]slot) bool {
 // forget removes the files of a message that is finished and out of the queue. What
 // cannot be removed is logged too.
 func (q *Queue) forget(m *message) error {
-	var errs error
-	for _, suffix := range []string{messageSuffix, logSuffix} {
-		name := filepath.Join(q.dir, m.key+suffix)
-		if err := remove(q.fs, name); err != nil {
-			q.log.Warn("finished message cannot be removed", "file", name, "err", err)
-			errs = errors.Join(errs, err)
-		}
+	return errors.Join(q.forgetFile(m.key, messageSuffix), q.forgetFile(m.key, logSuffix))
+}
+
+func (q *Queue) forgetFile(key, suffix string) error {
+	name := filepath.Join(q.dir, key+suffix)
+	err := remove(q.fs, name)
+	if err != nil {
+		q.log.Warn("finished message cannot be removed", "file", name, "err", err)
 	}
 	q.mu.Lock()
 	q.removed = true
 	q.mu.Unlock()
-	return errs
+	return err
 }

@@ -27,6 +27,7 @@ const (
 	messageSuffix = ".msg"
 	draftSuffix   = ".new"
 	logSuffix     = ".log"
+	spareSuffix   = ".spare" // of a finished message, for a new one
 )
 
 // ErrClosed is the error of a queue that has been closed.
@@ -67,6 +68,7 @@ type Queue struct {
 	log      *slog.Logger
 	opts     Options
 	folders  *durable.Folders
+	spares   *spares
 	ids      *ids
 	taking   sync.Mutex // one at a time takes messages of the reference's tree
 	leveling sync.Mutex // one at a time makes the folders of that tree
@@ -102,7 +104,7 @@ func Open(ctx context.Context, dir string, o Options) (*Queue, error) {
 	}
 	q := &Queue{
 		dir: filepath.Join(dir, liveDir), bad: filepath.Join(dir, badDir), fs: o.FS, log: o.Log, opts: o,
-		folders: durable.New(o.FS.Sync), live: make(map[string]*message), parked: make(map[string][]parked), changed: make(chan struct{}),
+		folders: durable.New(o.FS.Sync), live: make(map[string]*message), parked: make(map[string][]parked), spares: newSpares(), changed: make(chan struct{}),
 	}
 	mode := o.dirMode()
 	for _, name := range []string{dir, q.dir} {
@@ -152,9 +154,9 @@ func (q *Queue) load(ctx context.Context) error {
 				q.live[key] = m
 				q.schedule(m)
 			}
-		case draftSuffix:
+		case draftSuffix, spareSuffix:
 			if err := remove(q.fs, path); err != nil {
-				q.log.Warn("draft of before cannot be removed", "file", path, "err", err)
+				q.log.Warn("file of an earlier run cannot be removed", "file", path, "err", err)
 			}
 		case logSuffix:
 			logs = append(logs, key)
@@ -200,7 +202,12 @@ func (q *Queue) read(key string) (*message, error) {
 }
 
 func (q *Queue) header(key string) (h header, size int64, err error) {
-	f, err := q.fs.Open(filepath.Join(q.dir, key+messageSuffix))
+	name := filepath.Join(q.dir, key+messageSuffix)
+	if !q.spares.hold(key) {
+		return h, 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	defer q.letGo(key)
+	f, err := q.fs.Open(name)
 	if err != nil {
 		return h, 0, err
 	}
@@ -320,12 +327,16 @@ func (q *Queue) Close() error {
 	q.closed = true
 	q.wake()
 	q.mu.Unlock()
-	return errors.Join(q.Tidy(), q.ids.close())
+	err := q.Tidy()
+	q.sweepSpares(true)
+	return errors.Join(err, q.ids.close())
 }
 
 // Tidy makes the removal of finished messages durable. Until then a power cut may
-// bring them back, and the mailboxes are relied on to know what they have.
+// bring them back, and the mailboxes are relied on to know what they have. It also
+// removes files that were kept for new messages where none came since the last call.
 func (q *Queue) Tidy() error {
+	q.sweepSpares(false)
 	q.mu.Lock()
 	removed := q.removed
 	q.removed = false
@@ -333,7 +344,7 @@ func (q *Queue) Tidy() error {
 	if !removed {
 		return nil
 	}
-	return q.folders.Sync(q.dir)
+	return q.syncFolder()
 }
 
 // dueHeap has the messages that wait, the one that is due first on top.

@@ -80,6 +80,16 @@ func files(t *testing.T, dir string) []string {
 	return names
 }
 
+// leftBehind closes the queue of a spool folder and returns the files that are left
+// of its messages.
+func leftBehind(t *testing.T, q *Queue, dir string) []string {
+	t.Helper()
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return files(t, filepath.Join(dir, liveDir))
+}
+
 var sample = Envelope{
 	ID: "S2", Time: time.Unix(1_800_000_000, 123000).UTC(), Client: netip.MustParseAddrPort("192.0.2.7:5123"), From: "a@x.test",
 	Mail: "MAIL FROM:<a@x.test> SIZE=5", Body: "8BITMIME", Recipients: []Recipient{
@@ -117,7 +127,7 @@ func TestMessageComesOutOfTheQueueAsItWentIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if names := files(t, filepath.Join(dir, liveDir)); len(names) > 0 {
+	if names := leftBehind(t, q, dir); len(names) > 0 {
 		t.Errorf("left behind: %q", names)
 	}
 }
@@ -169,7 +179,7 @@ func TestDeferredRecipientIsDueWhenItsTimeHasCome(t *testing.T) {
 	if err := l.End(map[int]Outcome{0: {State: StateDelivered}}); err != nil {
 		t.Fatal(err)
 	}
-	if names := files(t, filepath.Join(dir, liveDir)); len(names) > 0 {
+	if names := leftBehind(t, q, dir); len(names) > 0 {
 		t.Errorf("left behind: %q", names)
 	}
 }

@@ -135,7 +135,8 @@ func (q *Queue) compare(m *message, file *spoolFile) error {
 	if m.from != file.From || len(m.recipients) != 1 || m.recipients[0] != file.Recipients[0].Address || m.id != file.ID {
 		return fmt.Errorf("%w: another message of that name is in the queue", errUnloadable)
 	}
-	body, err := openBody(q.fs, filepath.Join(q.dir, m.key+messageSuffix), m.start)
+	f, err := q.modify(m.key)
+	body, err := newBody(f, err, m.start)
 	if err != nil {
 		return err
 	}
