@@ -30,6 +30,9 @@ func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) err
 	var list process.Commands
 	var err error
 	if r.Kind == route.User {
+		if err := d.access(y, r.Account); err != nil {
+			return err
+		}
 		list, err = process.ForAccount(d.root.Tables, r.Account)
 	} else {
 		list, err = process.FromFile(d.root.Tables, r.File)

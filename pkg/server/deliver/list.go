@@ -18,11 +18,13 @@ import (
 )
 
 // list sends a message to the members of a mailing list, as one message with a
-// recipient for each (docs/reference/delivery.md 2.5). Who may write to a list was
-// asked when the message was taken.
+// recipient for each (docs/reference/delivery.md 2.5).
 func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) error {
 	if y.err != nil {
 		return y.err
+	}
+	if err := d.access(y, list); err != nil {
+		return err
 	}
 	owner := list.Name + "@" + list.Domain
 	vars, err := d.root.UserVars(list)
@@ -53,7 +55,7 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) er
 	if sender, ok := vars.Lookup("ListSender"); ok {
 		copied.From = sender
 	}
-	copied.Mail, copied.Ret, copied.EnvID = "", "", ""
+	copied.Mail, copied.Ret, copied.EnvID, copied.Proto = "", "", "", listProto
 	top := d.listHeader(y, list, owner, vars)
 	drop := func(name string) bool {
 		return strings.HasPrefix(name, "List-") || name == "Precedence" || name == "Reply-To" && replyTo(vars)
@@ -63,6 +65,34 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) er
 		d.logDelivery(y, "LIST", owner, "")
 	}
 	return err
+}
+
+// listProto is the way by which the copies for the members of a list have come.
+const listProto = "LIST"
+
+// access returns why an account or a list does not take a message. SMTP has asked
+// that already; other ways in, and redirections, have not. Whether somebody may write
+// to a list is not asked again of what comes from another one here: who has made the
+// one a member of the other wants that.
+func (d *Deliverer) access(y delivery, u mailroot.User) error {
+	if !d.root.Vars().On("DeliverAccess") {
+		return nil
+	}
+	vars, err := d.root.UserVars(u)
+	if err != nil {
+		return err
+	}
+	if !vars.Receives() {
+		return &failure{permanent: true, status: "5.2.1", reason: "the account takes no mail"}
+	}
+	if !u.IsList() || y.Proto == listProto {
+		return nil
+	}
+	may, err := d.root.MayWrite(u, vars, mailroot.Writer{From: y.From, Account: y.Account, Login: y.Login})
+	if err != nil || may {
+		return err
+	}
+	return &failure{permanent: true, status: "5.7.2", reason: "the list is closed, and <" + y.From + "> may not write to it"}
 }
 
 // derive puts a message that is made of another into the queue; once, however often

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/xmaild/xmaild/pkg/server/admin"
 	"github.com/xmaild/xmaild/pkg/server/deliver"
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
@@ -57,4 +59,45 @@ func TestServerThatDiesInTheMiddleOfAListRepeatsFew(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// TestListsAndAccountsAreClosedWhateverWayMailCame: nobody has asked who may write to
+// a list where the mail did not come by SMTP.
+func TestListsAndAccountsAreClosedWhateverWayMailCame(t *testing.T) {
+	f := newFixture(t)
+	for _, list := range []string{"inner", "outer"} {
+		if err := f.admin.UserAdd(t.Context(), "foo.test", list, "x", "M"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.admin.SetUserVars(t.Context(), "foo.test", list, admin.Setting{Name: "ClosedML", Value: "1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range []struct{ list, member, perms string }{
+		{"inner", "u1@foo.test", "RW"}, {"inner", "boss@else.test", "A"}, {"outer", "inner@foo.test", "R"}, {"outer", "u2@foo.test", "W"},
+	} {
+		if err := f.admin.MemberAdd(t.Context(), "foo.test", m.list, m.member, m.perms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.admin.SetUserVars(t.Context(), "foo.test", "u3", admin.Setting{Name: "ReceiveEnable", Value: "0"}); err != nil {
+		t.Fatal(err)
+	}
+	f.put("Subject: a stranger's\r\n\r\n", "", "inner@foo.test", "u3@foo.test")
+	f.put("Subject: of a member\r\n\r\n", "u1@foo.test", "inner@foo.test")
+	f.put("Subject: by the other list\r\n\r\n", "u2@foo.test", "outer@foo.test")
+	f.run(f.boxes())
+	var got []string
+	for _, text := range f.mail("u1") {
+		_, subject, _ := strings.Cut(text, "\r\nSubject: ")
+		subject, _, _ = strings.Cut(subject, "\r\n")
+		got = append(got, subject)
+	}
+	slices.Sort(got)
+	if want := []string{"by the other list", "of a member"}; !slices.Equal(got, want) {
+		t.Errorf("the member of the closed list got %q, want %q", got, want)
+	}
+	if n := len(f.mail("u3")); n != 0 {
+		t.Errorf("an account that takes no mail has got %d messages", n)
+	}
 }

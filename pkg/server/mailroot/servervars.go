@@ -145,7 +145,7 @@ var serverVariables = func() []ServerVar {
 		[]ServerVar{
 			word("PasswordScheme", []string{"reversible", "argon2id", "bcrypt"}, "reversible", "argon2id"), flag("PasswordUpgrade", "0"),
 			word("SenderPolicy", []string{"off", "warn", "refuse"}, "off"), word("FilterFailure", []string{"accept", "defer"}, "accept", "defer"),
-			word("TLS-MinVersion", []string{"1.2", "1.3"}, "1.2"), flag("CatchAllRelay", "1", "0"), flag("LOGIN-RequireTLS", "0", "1"),
+			word("TLS-MinVersion", []string{"1.2", "1.3"}, "1.2"), flag("CatchAllRelay", "1", "0"), flag("DeliverAccess", "0", "1"), flag("LOGIN-RequireTLS", "0", "1"),
 			number("LOGIN-MaxFailures", 0, most, "20"), number("LOGIN-FailureWindow", 0, 1<<20, "300"),
 			number("LOGIN-BlockTime", 0, 1<<20, "300"), number("LOGIN-FailureDelay", 0, 3600, "1"), number("LOGIN-CacheTime", 0, 1<<20, "300"),
 			restart(number("SMTP-MaxSessionsPerAddress", 0, most, "128")), restart(number("POP3-MaxSessionsPerAddress", 0, most, "128")),

@@ -97,16 +97,11 @@ func (p *Policy) account(ctx context.Context, s Session, to address.Path, u mail
 		p.log.Error("smtp: variables of a recipient", "to", to.String(), "err", err)
 		return trouble()
 	}
-	receive, set := vars.Lookup("ReceiveEnable")
-	if set && mailroot.Atoi(receive) == 0 || vars.Disabled().NoMail {
+	if !vars.Receives() {
 		return noMailbox(to, "RCPT=EDSBL")
 	}
 	if u.IsList() {
-		closed, _ := vars.Lookup("ClosedML")
-		if mailroot.Atoi(closed) == 0 {
-			return nil
-		}
-		return p.post(s, to, u)
+		return p.post(s, to, u, vars)
 	}
 	full, err := p.boxes.Full(ctx, u, s.Size)
 	if err != nil {
@@ -119,26 +114,14 @@ func (p *Policy) account(ctx context.Context, s Session, to address.Path, u mail
 	return nil
 }
 
-// post decides whether a sender may write to a closed list: one who is a member
-// with W, or who has logged in as a member with A.
-func (p *Policy) post(s Session, to address.Path, list mailroot.User) *Reply {
-	members, err := p.root.Members(list)
+// post decides whether a sender may write to a list.
+func (p *Policy) post(s Session, to address.Path, list mailroot.User, vars mailroot.Variables) *Reply {
+	may, err := p.root.MayWrite(list, vars, mailroot.Writer{From: s.From.String(), Account: s.Account, Login: s.Login})
 	if err != nil {
 		p.log.Error("smtp: members of a list", "list", to.String(), "err", err)
 		return trouble()
 	}
-	may := func(name, letter string) bool {
-		if name == "" {
-			return false
-		}
-		for m := range members.Named(name) {
-			if strings.Contains(m.Perms, letter) {
-				return true
-			}
-		}
-		return false
-	}
-	if may(s.From.String(), "W") || may(s.Account, "A") || may(s.Login, "A") {
+	if may {
 		return nil
 	}
 	return &Reply{Code: 550, Enhanced: "5.7.2", Text: "Access denied <" + to.String() + "> for user <" + s.From.String() + ">", Log: "RCPT=EACCESS"}

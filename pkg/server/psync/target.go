@@ -122,8 +122,7 @@ func (f *Fetcher) receives(u mailroot.User) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("variables of %s@%s: %w", u.Name, u.Domain, err)
 	}
-	receive, set := vars.Lookup("ReceiveEnable")
-	return !(set && mailroot.Atoi(receive) == 0 || vars.Disabled().NoMail), nil
+	return vars.Receives(), nil
 }
 
 // full reports whether no target has room for a message. Where one of several has,
