@@ -40,6 +40,9 @@ func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) err
 	if err != nil {
 		return err
 	}
+	if list = list.Joined(reserved); len(list.List) > reserved {
+		return fmt.Errorf("a file of commands has %d rows, and %d can be done", len(list.List), reserved)
+	}
 	steps := newSteps(y, list)
 	outcome := d.process.Run(ctx, process.Job{Message: queued(y), Commands: list, Account: r.Address()}, &actions{d, y, r.Account, steps}, steps)
 	switch outcome.Kind {
@@ -50,7 +53,7 @@ func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) err
 	case process.Reject:
 		return &failure{permanent: true, status: "5.7.1", reason: outcome.Reason}
 	case process.Freeze:
-		return &failure{permanent: true, silent: true, status: "5.7.1", reason: "a filter wants it frozen"}
+		return frozen(outcome.Err)
 	}
 	return nil
 }
@@ -83,7 +86,7 @@ func (s *steps) step(mark string) (int, error) {
 			return n, nil
 		}
 	}
-	return 0, fmt.Errorf("a file of commands has more than %d rows", reserved)
+	return 0, errors.New("a file of commands does not have the command any more")
 }
 
 // progress returns what is done of these commands: nothing, where the last attempt
@@ -93,6 +96,19 @@ func (s *steps) progress() spool.Progress {
 		return p
 	}
 	return spool.Progress{Sum: s.sum}
+}
+
+// begin returns the number of a command that makes messages. What is derived belongs to
+// these commands, and not to those of an earlier attempt.
+func (s *steps) begin(mark string) (int, error) {
+	n, err := s.step(mark)
+	if err != nil {
+		return 0, err
+	}
+	if p := s.progress(); p != s.y.Progress(s.y.place) {
+		err = s.y.SetProgress(s.y.place, p)
+	}
+	return n, err
 }
 
 // Done reports whether a command has been carried out.
@@ -134,18 +150,12 @@ func (a *actions) Mailbox(ctx context.Context, m filter.Queued) error {
 }
 
 func (a *actions) Redirect(_ context.Context, m filter.Queued, r process.Redirection) error {
-	step, err := a.steps.step(r.Mark)
-	if err != nil {
-		return err
-	}
 	if err := checkLoop(m.Text, r.By, a.d.root.Vars().Number("MaxMTAOps")); err != nil {
 		return permanent(err)
 	}
-	// What is derived belongs to these commands, and not to those of an earlier attempt.
-	if p := a.steps.progress(); p != a.y.Progress(a.y.place) {
-		if err := a.y.SetProgress(a.y.place, p); err != nil {
-			return err
-		}
+	step, err := a.steps.begin(r.Mark)
+	if err != nil {
+		return err
 	}
 	e := m.Envelope
 	e.From, e.Mail, e.Recipients = r.From, "", nil
@@ -187,15 +197,11 @@ func (a *actions) send(ctx context.Context, m filter.Queued, plan outbound.Route
 
 // Failed tells the sender that a command has failed for good.
 func (a *actions) Failed(_ context.Context, _ filter.Queued, c process.Command, why error) error {
-	step, err := a.steps.step(c.Mark)
+	step, err := a.steps.begin(c.Mark)
 	if err != nil {
 		return err
 	}
-	var f *failure
-	if !errors.As(why, &f) {
-		f = &failure{status: "5.3.0", reason: why.Error()}
-	}
-	return a.d.notify(a.y, step, f)
+	return a.d.notify(a.y, step, failureOf(why))
 }
 
 func (a *actions) Ran(_ filter.Queued, medium, program string) {

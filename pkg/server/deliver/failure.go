@@ -15,14 +15,16 @@ type failure struct {
 	untried   bool   // it does not count as an attempt
 	busy      bool   // there is to be another one in a moment
 	silent    bool   // nobody is told
+	keep      bool   // it is frozen whatever RemoveSpoolErrors says
 	status    string // RFC 3463
 	reason    string // for the sender
+	detail    string // for administrators only, who know the files and programs that it names
 	reply     string // of the other host
 	host      string
 }
 
 func (f *failure) Error() string {
-	text := f.reason
+	text := f.forAdmin()
 	if f.reply != "" {
 		text = f.reply
 	}
@@ -35,18 +37,34 @@ func (f *failure) Error() string {
 // busyTime is when a host is asked again that has as many connections as it may.
 const busyTime = time.Second
 
+// forAdmin returns the reason as administrators are told it.
+func (f *failure) forAdmin() string {
+	if f.detail != "" {
+		return f.detail
+	}
+	return f.reason
+}
+
+// failureOf returns an error as a failure. Of one that is none the sender, who may be a
+// stranger, is not told what is wrong in here.
+func failureOf(err error) *failure {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{status: "4.3.0", reason: "this server cannot deal with the message at the moment", detail: err.Error()}
+	}
+	return f
+}
+
 // failed decides what becomes of a recipient after an attempt that did not deliver:
 // it waits for another one, or it is given up.
 func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
-	var f *failure
-	if !errors.As(err, &f) {
-		f = &failure{status: "4.3.0", reason: err.Error()}
-	}
+	f := failureOf(err)
 	attempt := y.Tries(y.place) + 1
 	log := y.log.With("to", y.to().Address, "err", err, "attempt", attempt)
 	wait, again := d.next(attempt, y.Time)
 	if !f.permanent && !f.busy && !again {
-		f = &failure{permanent: true, status: "5.4.7", reason: bounce.ReasonExpired + "; the last one: " + f.reason, reply: f.reply, host: f.host}
+		const last = bounce.ReasonExpired + "; the last one: "
+		f = &failure{permanent: true, status: "5.4.7", reason: last + f.reason, detail: last + f.forAdmin(), reply: f.reply, host: f.host}
 	}
 	if f.permanent {
 		outcome, err := d.giveUp(y, f)
@@ -77,10 +95,10 @@ func (d *Deliverer) giveUp(y delivery, f *failure) (spool.Outcome, error) {
 			return spool.Outcome{}, err
 		}
 	}
-	if d.root.Vars().On("RemoveSpoolErrors") {
+	if d.root.Vars().On("RemoveSpoolErrors") && !f.keep {
 		return spool.Outcome{State: spool.StateFailed}, nil
 	}
-	last := spool.Attempt{Time: d.root.Now(), Text: f.reason, Reply: f.reply, Server: f.host}
+	last := spool.Attempt{Time: d.root.Now(), Text: f.forAdmin(), Reply: f.reply, Server: f.host}
 	if _, err := y.Freeze(y.place, last); err != nil {
 		return spool.Outcome{}, err
 	}

@@ -16,6 +16,10 @@ const (
 	notifiedAdmin = 30 // and ErrorsAdmin
 	toldSuccess   = 29 // the sender has been told that it has not
 	reserved      = 29 // steps below are commands
+
+	// adminOf is how far the step in which ErrorsAdmin is told of a command that has
+	// failed is behind that of the command. It is none that is remembered.
+	adminOf = spool.MaxSteps
 )
 
 // notify tells the sender of a message, and ErrorsAdmin, that a delivery has failed.
@@ -27,10 +31,14 @@ func (d *Deliverer) notify(y delivery, step int, f *failure) error {
 		return err
 	}
 	admin := d.root.Vars().String("ErrorsAdmin")
-	if admin == "" || y.From == "" || step != notified {
+	if admin == "" || y.From == "" {
 		return nil
 	}
-	return d.write(y, notifiedAdmin, admin, true, r)
+	r.Reason = f.forAdmin()
+	if step == notified {
+		return d.write(y, notifiedAdmin, admin, true, r)
+	}
+	return d.write(y, step+adminOf, admin, true, r)
 }
 
 // succeeded tells the sender what has become of a message that was delivered, where
@@ -57,6 +65,7 @@ func (d *Deliverer) delayed(y delivery, f *failure, attempt int, next time.Time)
 	r := d.notice(y, f)
 	r.Action, r.Attempt, r.Next = bounce.Delayed, attempt, next
 	err := d.write(y, -1, y.From, false, r)
+	r.Reason = f.forAdmin()
 	if admin := vars.String("TempErrorsAdmin"); err == nil && admin != "" && y.From != "" {
 		err = d.write(y, -1, admin, true, r)
 	}

@@ -193,6 +193,17 @@ func (d *Deliverer) takeAll(ctx context.Context, m filter.Queued, to []spool.Rec
 // errDropped is the decision of a filter that a message is to vanish.
 var errDropped = errors.New("a filter has dropped the message")
 
+// frozen is the failure of a message that a filter wants kept for the administrator,
+// without a word to the sender. Where that is not to be, by RemoveSpoolErrors, the
+// filter says something else. The error is what is wrong, if anything.
+func frozen(why error) error {
+	f := &failure{permanent: true, silent: true, keep: true, status: "5.7.1", reason: "a filter wants it frozen"}
+	if why != nil {
+		f.detail = why.Error()
+	}
+	return f
+}
+
 // decided turns what filters have decided into an error, nil where the message passes.
 func decided(decision filter.Decision) error {
 	switch decision.Action {
@@ -201,7 +212,7 @@ func decided(decision filter.Decision) error {
 	case filter.Drop:
 		return errDropped
 	case filter.Freeze:
-		return &failure{permanent: true, silent: true, status: "5.7.1", reason: "a filter wants it frozen"}
+		return frozen(decision.Err)
 	case filter.Reject:
 		return &failure{permanent: true, status: "5.7.1", reason: decision.Reason}
 	}

@@ -154,6 +154,28 @@ func (c Command) check(allowed []Word) error {
 	return nil
 }
 
+// Joined returns the commands with redirections that follow each other made one, where
+// there are more than so many commands: such a file is a list of addresses. A command
+// that cannot be carried out stays alone.
+func (c Commands) Joined(most int) Commands {
+	if len(c.List) <= most {
+		return c
+	}
+	joined := Commands{Problems: c.Problems, rows: c.rows}
+	for _, x := range c.List {
+		last := len(joined.List) - 1
+		if last < 0 || joined.List[last].Word != x.Word || x.Word != Redirect && x.Word != LRedirect || x.err != nil || joined.List[last].err != nil {
+			joined.List = append(joined.List, x)
+			continue
+		}
+		before := joined.List[last]
+		sum := sha256.Sum256([]byte(before.Mark + x.Mark))
+		before.Args, before.Mark = slices.Concat(before.Args, x.Args), hex.EncodeToString(sum[:8])
+		joined.List[last] = before
+	}
+	return joined
+}
+
 // mark returns the mark of a row, another one for each of several that are the same.
 func (c *Commands) mark(fields []string) string {
 	sum := sha256.Sum256([]byte(strings.Join(fields, "\t")))

@@ -1,0 +1,198 @@
+//go:build unix
+
+package deliver_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/admin"
+	"github.com/xmaild/xmaild/pkg/server/outbound"
+	"github.com/xmaild/xmaild/pkg/server/program/programtest"
+)
+
+// write makes a file of the MailRoot, which counts at once.
+func (f *fixture) write(name, text string) {
+	f.t.Helper()
+	path := filepath.Join(f.dir, filepath.FromSlash(name))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := f.root.Store.Reload(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// set sets variables of server.tab, names and values in turn.
+func (f *fixture) set(vars ...string) {
+	f.t.Helper()
+	for pair := range slices.Chunk(vars, 2) {
+		if err := f.admin.SetServerVars(f.t.Context(), admin.Setting{Name: pair[0], Value: pair[1]}); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+func (f *fixture) pass(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now = f.now.Add(d)
+}
+
+func (f *fixture) sent() []string {
+	f.net.mu.Lock()
+	defer f.net.mu.Unlock()
+	return slices.Sorted(slices.Values(f.net.sent))
+}
+
+var (
+	later   = outbound.Result{State: outbound.Temporary, Code: 450, Reply: "450 later", Host: "mx.test"}
+	refused = outbound.Result{State: outbound.Permanent, Code: 550, Enhanced: "5.1.1", Reply: "550 5.1.1 nobody", Host: "mx.test"}
+)
+
+func times[T any](n int, x T) []T {
+	all := make([]T, n)
+	for i := range all {
+		all[i] = x
+	}
+	return all
+}
+
+// TestEditedFileOfCommandsForgetsNobody changes a file while a copy that it has ordered
+// waits in the queue, and a command of it as well.
+func TestEditedFileOfCommandsForgetsNobody(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["old@slow.test"] = times(9, later)
+	f.net.results["u1@foo.test"] = []outbound.Result{later}
+	f.write("domains/foo.test/u1/mailproc.tab", "\"redirect\"\t\"old@slow.test\"\n\"smtprelay\"\t\"relay.test\"\n")
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "u1@foo.test")
+	f.run(f.boxes())
+	f.write("domains/foo.test/u1/mailproc.tab", "\"redirect\"\t\"new@far.test\"\n\"smtprelay\"\t\"relay.test\"\n")
+	f.pass(time.Hour)
+	f.open() // what was derived is known again after a restart
+	f.run(f.boxes())
+	if got, want := f.sent(), []string{"new@far.test", "u1@foo.test"}; !slices.Equal(got, want) {
+		t.Errorf("sent to %q, want %q", got, want)
+	}
+}
+
+// TestEditedFileOfCommandsTellsTheSender has a command fail for good that stands where
+// another one was done before.
+func TestEditedFileOfCommandsTellsTheSender(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["u1@foo.test"] = []outbound.Result{later, refused}
+	f.write("domains/foo.test/u1/mailproc.tab", "\"redirect\"\t\"out@far.test\"\n\"smtprelay\"\t\"relay.test\"\n")
+	f.put("Subject: x\r\n\r\n", "u2@foo.test", "u1@foo.test")
+	f.run(f.boxes())
+	f.write("domains/foo.test/u1/mailproc.tab", "\"smtprelay\"\t\"relay.test\"\n\"mailbox\"\n")
+	f.pass(time.Hour)
+	f.run(f.boxes())
+	if got := f.notices("u2"); len(got) != 1 || !strings.Contains(got[0], "550 5.1.1 nobody") {
+		t.Errorf("the sender is told %q, want the reply of the host", got)
+	}
+	if got := f.mail("u1"); len(got) != 1 {
+		t.Errorf("mailbox holds %q, want the message", got)
+	}
+}
+
+// TestLongFilesOfCommands has more rows than a message can remember.
+func TestLongFilesOfCommands(t *testing.T) {
+	f := newFixture(t)
+	var rows strings.Builder
+	var want []string
+	for n := range 40 {
+		fmt.Fprintf(&rows, "\"redirect\"\t\"r%02d@far.test\"\n", n)
+		want = append(want, fmt.Sprintf("r%02d@far.test", n))
+	}
+	f.write("cmdaliases/foo.test/all.tab", rows.String()+"\"lredirect\"\t\"z@far.test\"\n")
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "all@foo.test")
+	f.run(f.boxes())
+	if got := f.sent(); !slices.Equal(got, append(want, "z@far.test")) || f.queue.Len() != 0 {
+		t.Errorf("sent to %q, and %d messages are queued", got, f.queue.Len())
+	}
+}
+
+// TestTooLongFilesOfCommandsWait has so many programs that nobody could remember which of
+// them have run: none is.
+func TestTooLongFilesOfCommandsWait(t *testing.T) {
+	f := newFixture(t)
+	ran := filepath.Join(programtest.Dir(t), "ran")
+	program := programtest.Script(t, ": >>"+ran+"\n")
+	f.write("domains/foo.test/u1/mailproc.tab", strings.Repeat("\"external\"\t\"0\"\t\"9\"\t\""+program+"\"\t\"x\"\n", 30))
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "u1@foo.test")
+	f.run(f.boxes())
+	if _, err := os.Stat(ran); !errors.Is(err, os.ErrNotExist) || f.queue.Len() != 1 {
+		t.Errorf("programs have run (%v), %d messages are queued; want none run and 1 queued", err, f.queue.Len())
+	}
+}
+
+// TestWhatAProgramSpoilsIsKept has a program say that it has rewritten the message, and
+// leave none, where what fails is not to be kept and filters are forgiven.
+func TestWhatAProgramSpoilsIsKept(t *testing.T) {
+	f := newFixture(t)
+	f.set("RemoveSpoolErrors", "1", "FilterFailure", "accept")
+	program := "\"" + programtest.Script(t, "echo nothing >\"$1\"\nexit 7\n") + "\"\t\"@@FILE\"\n"
+	f.write("domains/foo.test/u1/mailproc.tab", "\"filter\"\t\"0\"\t\"9\"\t"+program+"\"mailbox\"\n")
+	f.write("filters.out.tab", "\"*\"\t\"*\"\t\"0.0.0.0/0\"\t\"0.0.0.0/0\"\t\"out.tab\"\n")
+	f.write("filters/out.tab", program)
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "u1@foo.test", "r@far.test")
+	f.run(f.boxes())
+	frozen, err := filepath.Glob(filepath.Join(f.dir, "spool", "*", "*", "froz", "*"))
+	if err != nil || len(frozen) != 2 || f.queue.Len() != 0 {
+		t.Errorf("frozen are %q (%v), %d are queued; want both frozen", frozen, err, f.queue.Len())
+	}
+	for _, name := range frozen {
+		log, err := os.ReadFile(strings.Replace(name, "froz", "slog", 1))
+		if err != nil || !strings.Contains(string(log), "without <<MAIL-DATA>>") {
+			t.Errorf("the log of the frozen message says %q (%v), want what is wrong", log, err)
+		}
+	}
+}
+
+// TestStrangersAreNotToldOfProgramsAndFiles has mail expire that a program fails for.
+func TestStrangersAreNotToldOfProgramsAndFiles(t *testing.T) {
+	f := newFixture(t)
+	f.set("ErrorsAdmin", "u9@foo.test", "TempErrorsAdmin", "u9@foo.test", "NotifyTryPattern", "1", "QueueLife", "2")
+	program := programtest.Script(t, "echo inside knowledge\nexit 75\n")
+	f.write("domains/foo.test/u1/mailproc.tab", "\"external\"\t\"0\"\t\"9\"\t\""+program+"\"\t\"x\"\n")
+	f.put("Subject: x\r\n\r\n", "u2@foo.test", "u1@foo.test")
+	f.run(f.boxes())
+	f.pass(24 * time.Hour)
+	f.run(f.boxes())
+	f.run(f.boxes())
+	for user, knows := range map[string]bool{"u2": false, "u9": true} {
+		got := f.notices(user)
+		if len(got) != 2 {
+			t.Errorf("%s has %d notifications, want one of the delay and one of the failure: %q", user, len(got), got)
+		}
+		for _, text := range got {
+			text = strings.ReplaceAll(text, "=\r\n", "")
+			for _, inside := range []string{"inside knowledge", "mailproc.tab"} {
+				if strings.Contains(text, inside) != knows {
+					t.Errorf("%s is told of %s: %v, want %v:\n%s", user, inside, !knows, knows, text)
+				}
+			}
+		}
+	}
+}
+
+func TestErrorsAdminIsToldOfCommandsThatFail(t *testing.T) {
+	f := newFixture(t)
+	f.set("ErrorsAdmin", "u9@foo.test")
+	f.net.results["u1@foo.test"] = []outbound.Result{refused}
+	f.write("domains/foo.test/u1/mailproc.tab", "\"smtprelay\"\t\"relay.test\"\n\"mailbox\"\n")
+	f.put("Subject: x\r\n\r\n", "u2@foo.test", "u1@foo.test")
+	f.run(f.boxes())
+	f.run(f.boxes())
+	for _, user := range []string{"u2", "u9"} {
+		if got := f.notices(user); len(got) != 1 || !strings.Contains(got[0], "550 5.1.1 nobody") {
+			t.Errorf("%s is told %q, want the reply of the host, once", user, got)
+		}
+	}
+}
