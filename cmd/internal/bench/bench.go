@@ -32,7 +32,9 @@ func (o *options) do(ctx context.Context) (err error) {
 	}
 	var fresh []result
 	if measuring || o.plots != "" {
-		dir, err := os.MkdirTemp(o.dir, "xmaild-bench-programs-*")
+		// What the runs leave is removed when all have ended: some file systems take long
+		// to make files while they remember many that were just removed.
+		dir, err := os.MkdirTemp(o.dir, "xmaild-bench-*")
 		if err != nil {
 			return err
 		}
@@ -49,7 +51,7 @@ func (o *options) do(ctx context.Context) (err error) {
 		if where.FS == "tmpfs" || where.FS == "ramfs" {
 			fmt.Fprintf(o.stderr, "warning: %s is %s, where a sync costs nothing; name a folder on a disk by --dir\n", o.dir, where.FS)
 		}
-		b := &bench{options: o, machine: where, progs: progs, commit: commitOf(o.checkout)}
+		b := &bench{options: o, machine: where, work: dir, progs: progs, commit: commitOf(o.checkout)}
 		if measuring && o.against != "" {
 			return b.compare(ctx)
 		}
@@ -100,6 +102,7 @@ func (o *options) deliver(results []result) error {
 type bench struct {
 	*options
 	machine machine
+	work    string // the folder of all runs
 	progs   *programs
 	commit  string
 }
@@ -114,7 +117,7 @@ func (b *bench) scale() int {
 // once runs a figure once with the programs of a checkout.
 func (b *bench) once(ctx context.Context, f figure, progs *programs) (measure, error) {
 	begin := time.Now()
-	m, err := once(ctx, f, progs, b.dir, b.scale(), io.Discard)
+	m, err := once(ctx, f, progs, b.work, b.scale(), io.Discard)
 	switch {
 	case err != nil:
 	case m.skipped != "":

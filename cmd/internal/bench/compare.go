@@ -14,11 +14,10 @@ func (b *bench) compare(ctx context.Context) error {
 	earlier := map[string]result{}
 	var other *programs
 	if isFolder(b.against) {
-		dir, err := os.MkdirTemp(b.dir, "xmaild-bench-programs-*")
+		dir, err := os.MkdirTemp(b.work, "other-*")
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
 		if other, err = buildPrograms(ctx, b.against, dir, b.symbols); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 // An env is what one run of a figure has: a folder of its own on the disk that is
 // measured, and the programs under test.
 type env struct {
-	dir   string // empty, and removed after the run
+	dir   string // empty before the run, and removed after all of them
 	scale int    // sizes and times are divided by it; 1 where the goals count
 	progs *programs
 	log   io.Writer // for what a reader of standard error may want to see
@@ -42,14 +42,14 @@ func (e *env) period() time.Duration {
 // cleanup has f called after the run, whatever becomes of it; the last one first.
 func (e *env) cleanup(f func() error) { e.cleanups = append(e.cleanups, f) }
 
-// close calls what cleanup was given, and removes the folder.
+// close calls what cleanup was given.
 func (e *env) close() error {
 	var errs []error
 	for i := len(e.cleanups) - 1; i >= 0; i-- {
 		errs = append(errs, e.cleanups[i]())
 	}
 	e.cleanups = nil
-	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
+	return errors.Join(errs...)
 }
 
 // mkdir makes a folder of a new name below that of the run.
@@ -60,7 +60,7 @@ func once(ctx context.Context, f figure, progs *programs, dir string, scale int,
 	if err := ctx.Err(); err != nil {
 		return measure{}, err
 	}
-	dir, err = os.MkdirTemp(dir, "xmaild-bench-*")
+	dir, err = os.MkdirTemp(dir, f.name+"-*")
 	if err != nil {
 		return measure{}, err
 	}

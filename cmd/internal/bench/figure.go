@@ -15,8 +15,8 @@ type figure struct {
 	unit  string // "1/s", "ms", "KiB"
 	goal  goal
 
-	// run measures once, with what it needs in the folder of e; servers that it
-	// leaves behind are stopped, and the folder is removed.
+	// run measures once, with what it needs in the folder of e. Servers that it leaves
+	// behind are stopped.
 	run func(ctx context.Context, e *env) (measure, error)
 }
 

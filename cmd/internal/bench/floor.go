@@ -94,7 +94,6 @@ func (e *env) makeAccounts(ctx context.Context, sync bool) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
 	return e.loop(ctx, endless, func(i int) error { return makeAccount(filepath.Join(dir, userName(i)), sync) })
 }
 
