@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,9 @@ func (e *env) servedMail(ctx context.Context, args ...string) (*daemon, *mailbox
 	return d, &mailbox{dir: r.path("domains/" + domain + "/" + userName(0) + "/Maildir/new")}, err
 }
 
+// roomyTab is the user.tab of an account that all messages find room in.
+const roomyTab = "\"RealName\"\t\"??\"\n\"HomePage\"\t\"??\"\n\"MaxMBSize\"\t\"100000000\"\n\"ClosedML\"\t\"1\"\n"
+
 // mailRoot makes a MailRoot for servedMail.
 func (e *env) mailRoot(ctx context.Context) (*root, error) {
 	r, err := e.root(ctx, "SMTP-MaxSessionsPerAddress", "0", "POP3-MaxSessionsPerAddress", "0")
@@ -62,6 +66,9 @@ func (e *env) mailRoot(ctx context.Context) (*root, error) {
 	}
 	if err == nil {
 		err = r.seedMailboxes(1)
+	}
+	if err == nil {
+		err = os.WriteFile(r.path("domains/"+domain+"/"+userName(0)+"/user.tab"), []byte(roomyTab), 0o600)
 	}
 	return r, err
 }
