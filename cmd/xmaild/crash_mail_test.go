@@ -7,147 +7,89 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/smtp"
 	"net/textproto"
-	"os"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/xmaild/xmaild/pkg/ctrl"
-	"github.com/xmaild/xmaild/pkg/server/servertest"
 )
 
-// mailUsers are how many accounts get mail while the server is being killed. The
-// last one has its mail fetched meanwhile.
+// mailLoad sends mail to some accounts by SMTP, and fetches that of the last one by POP3.
+// Each message has a number of its own in its subject and at its end.
+type mailLoad struct {
+	post
+
+	// Of the account whose mail is fetched, by the numbers of messages.
+	fetched  map[int]bool // a QUIT that was acknowledged has removed it
+	doubtful map[int]bool // a QUIT that was not acknowledged may have
+	again    map[int]bool // it may come back: it was in the queue still when a server died
+	removed  int
+}
+
+// mailUsers are how many accounts get mail.
 const mailUsers = 4
 
-// A post is what senders and the reader know of the mail: each message has a number
-// of its own in its subject.
+const mailDomain = "xmailserver.test"
+
+func mailUser(n int) string { return fmt.Sprintf("user%d@%s", n, mailDomain) }
+
+func newMailLoad() *mailLoad {
+	return &mailLoad{post: newPost(), fetched: map[int]bool{}, doubtful: map[int]bool{}, again: map[int]bool{}}
+}
+
+// A post is what senders know of the mail that they send.
 type post struct {
 	mu       sync.Mutex
 	next     int
-	accepted map[string][]int // numbers that were acknowledged with 250, by recipient
-	fetched  map[int]int      // how often the reader has removed each for good
-	doubtful map[int]bool     // those that it may have removed
+	accepted map[int][]string // the addresses of messages that were acknowledged with 250
+	unsure   map[int][]string // of those whose reply never came
 }
 
-// TestKillLosesNoMail kills the server at random moments while clients send and
-// fetch mail, starts it again, and wants every message that was acknowledged in its
-// mailboxes, once. XMAILD_CRASH_TIME says how long, as in TestKillLosesNothing.
-func TestKillLosesNoMail(t *testing.T) {
-	length := crashTime(t)
-	root := filepath.Join(t.TempDir(), "MailRoot")
-	if err := servertest.NewMailRoot(root); err != nil {
-		t.Fatal(err)
-	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	p := &post{accepted: map[string][]int{}, fetched: map[int]int{}, doubtful: map[int]bool{}}
-	end := time.Now().Add(length)
-	rounds := 0
-	for ; time.Now().Before(end); rounds++ {
-		d, addrs := startMail(t, root)
-		if rounds == 0 {
-			addMailUsers(t, addrs.ctrl)
-		}
-		var work sync.WaitGroup
-		for range 4 {
-			seed := random.Uint64()
-			work.Go(func() { p.send(t, addrs.smtp, rand.New(rand.NewPCG(seed, 0))) })
-		}
-		work.Go(func() { p.fetch(t, addrs.pop3) })
-		<-time.After(time.Duration(20+random.IntN(300)) * time.Millisecond)
-		if err := d.kill(); err != nil {
-			t.Fatal(err)
-		}
-		work.Wait()
-		if t.Failed() {
-			return
-		}
-	}
-	d, _ := startMail(t, root)
-	waitForQueue(t, root)
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if status, err := d.wait(); err != nil || status != 0 {
-		t.Fatalf("last stop: status %d, %v", status, err)
-	}
-	total := 0
-	for user := range mailUsers {
-		total += p.verify(t, root, user)
-	}
-	if total == 0 || len(p.fetched) == 0 {
-		t.Errorf("%d messages were acknowledged, %d fetched; want some", total, len(p.fetched))
-	}
-	t.Logf("%d kills, %d acknowledged deliveries, %d messages fetched", rounds, total, len(p.fetched))
-}
+func newPost() post { return post{accepted: map[int][]string{}, unsure: map[int][]string{}} }
 
-func mailUser(n int) string { return fmt.Sprintf("user%d@xmailserver.test", n) }
-
-func addMailUsers(t *testing.T, addr string) {
-	t.Helper()
-	client, err := ctrl.Dial(t.Context(), addr, servertest.User, servertest.Password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for n := range mailUsers {
-		name, domain, _ := strings.Cut(mailUser(n), "@")
-		if _, err := client.Do(t.Context(), "useradd", domain, name, "pw", "U"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.Do(t.Context(), "uservarsset", domain, name, "MaxMBSize", "0"); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// send sends mail until the server is gone.
-func (p *post) send(t *testing.T, addr string, random *rand.Rand) {
-	client, err := smtp.Dial(addr)
+// send sends messages until the server is gone. to says where the next one goes to.
+func (p *post) send(l life, random *rand.Rand, f *findings, to func() []string) {
+	client, err := smtp.Dial(l.smtp)
 	if err != nil {
 		return // killed before
 	}
 	defer client.Close()
 	for {
+		addresses := to()
 		p.mu.Lock()
 		p.next++
 		number := p.next
+		p.unsure[number] = addresses
 		p.mu.Unlock()
-		to := random.Perm(mailUsers)[:1+random.IntN(mailUsers)]
-		size := random.IntN(20000)
-		err := sendOne(client, number, to, size)
+		err := sendTo(client, number, addresses, random.IntN(20000))
 		var refused *textproto.Error
 		switch {
-		case errors.As(err, &refused) && refused.Code != 421:
-			t.Errorf("message %d: %v, want it taken", number, err)
+		case err == nil:
+		case errors.As(err, &refused) && refused.Code != 421 && !l.gone():
+			f.add("message %d: %v, want it taken", number, err)
 			return
-		case err != nil:
+		default:
 			return // killed
 		}
 		p.mu.Lock()
-		for _, n := range to {
-			p.accepted[mailUser(n)] = append(p.accepted[mailUser(n)], number)
-		}
+		delete(p.unsure, number)
+		p.accepted[number] = addresses
 		p.mu.Unlock()
 	}
 }
 
-func sendOne(client *smtp.Client, number int, to []int, size int) error {
+func sendTo(client *smtp.Client, number int, to []string, size int) error {
 	if err := client.Mail("sender@ext.test"); err != nil {
 		return err
 	}
-	for _, n := range to {
-		if err := client.Rcpt(mailUser(n)); err != nil {
+	for _, address := range to {
+		if err := client.Rcpt(address); err != nil {
 			return err
 		}
 	}
@@ -164,166 +106,292 @@ var (
 	lastLine    = regexp.MustCompile(`(?m)^end (\d+)\r?\n\z`)
 )
 
-// number returns which message a text is, which must be complete.
-func numberOf(t *testing.T, text string) int {
-	t.Helper()
+// numberOf returns which message a text is, which must be complete.
+func numberOf(text string) (int, error) {
 	subject, last := subjectLine.FindStringSubmatch(text), lastLine.FindStringSubmatch(text)
 	if subject == nil || last == nil || subject[1] != last[1] {
-		t.Errorf("a message of %d bytes is not whole: it begins %.200q and ends %.50q", len(text), text, text[max(0, len(text)-50):])
-		return 0
+		return 0, fmt.Errorf("a message of %d bytes is not whole: it begins %.200q and ends %.50q", len(text), text, text[max(0, len(text)-50):])
 	}
 	var n int
-	fmt.Sscan(subject[1], &n)
-	return n
+	_, err := fmt.Sscan(subject[1], &n)
+	return n, err
 }
 
-// fetch reads and removes the mail of the last user until the server is gone.
-func (p *post) fetch(t *testing.T, addr string) {
+func (m *mailLoad) prepare(*testing.T, string) {}
+
+func (m *mailLoad) begin(t *testing.T, l life) {
+	t.Helper()
+	for n := range mailUsers {
+		addAccounts(t, l, mailUser(n))
+	}
+}
+
+// addAccounts makes accounts whose mailboxes never get full.
+func addAccounts(t *testing.T, l life, addresses ...string) {
+	t.Helper()
+	client := dialCtrl(t, l)
+	for _, address := range addresses {
+		name, domain, _ := strings.Cut(address, "@")
+		for _, command := range [][]string{{"useradd", domain, name, "pw", "U"}, {"uservarsset", domain, name, "MaxMBSize", "0"}} {
+			if _, err := client.Do(t.Context(), command...); err != nil {
+				t.Fatalf("%q: %v", command, err)
+			}
+		}
+	}
+}
+
+func (m *mailLoad) clients(l life, random *rand.Rand, f *findings) []func() {
+	var all []func()
+	for range 3 {
+		rng := rand.New(rand.NewPCG(random.Uint64(), 0))
+		all = append(all, func() {
+			m.send(l, rng, f, func() []string {
+				var to []string
+				for _, n := range rng.Perm(mailUsers)[:1+rng.IntN(mailUsers)] {
+					to = append(to, mailUser(n))
+				}
+				return to
+			})
+		})
+	}
+	rng := rand.New(rand.NewPCG(random.Uint64(), 0))
+	return append(all, func() { m.fetch(l, rng, f) })
+}
+
+// fetch reads the mail of the last account, and removes some of it, until the server is gone.
+func (m *mailLoad) fetch(l life, random *rand.Rand, f *findings) {
 	for {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", l.pop3)
 		if err != nil {
 			return
 		}
-		err = p.fetchOnce(t, textproto.NewConn(conn))
+		err = m.fetchOnce(textproto.NewConn(conn), random)
 		conn.Close()
+		if errors.Is(err, errHungUp) {
+			continue // as clients do that lose their connection
+		}
+		var bad *protocolError
+		if errors.As(err, &bad) && !l.gone() {
+			f.add("POP3: %v", err)
+		}
 		if err != nil {
 			return
 		}
 	}
 }
 
-var errRefused = errors.New("refused")
+// A protocolError is a reply that is not what it should be.
+type protocolError struct{ line, reply string }
 
-func (p *post) fetchOnce(t *testing.T, c *textproto.Conn) error {
-	command := func(line string) error {
+func (e *protocolError) Error() string { return fmt.Sprintf("%.4s: %s", e.line, e.reply) }
+
+var errHungUp = errors.New("the client hangs up")
+
+func (m *mailLoad) fetchOnce(c *textproto.Conn, random *rand.Rand) error {
+	command := func(line string) (string, error) {
 		if line != "" {
 			if err := c.PrintfLine("%s", line); err != nil {
-				return err
+				return "", err
 			}
 		}
 		reply, err := c.ReadLine()
 		if err == nil && !strings.HasPrefix(reply, "+OK") {
-			t.Errorf("%.4s: %s", line, reply)
-			err = errRefused
+			err = &protocolError{line, reply}
 		}
-		return err
+		return reply, err
 	}
-	for _, line := range []string{"", "USER " + mailUser(mailUsers-1), "PASS pw"} {
-		if err := command(line); err != nil {
+	reply := ""
+	for _, line := range []string{"", "USER " + mailUser(mailUsers-1), "PASS pw", "STAT"} {
+		var err error
+		if reply, err = command(line); err != nil {
 			return err
 		}
 	}
-	if err := c.PrintfLine("STAT"); err != nil {
-		return err
-	}
 	var count, size int
-	reply, err := c.ReadLine()
-	if err != nil {
-		return err
-	}
 	if _, err := fmt.Sscanf(reply, "+OK %d %d", &count, &size); err != nil {
-		t.Errorf("STAT: %q", reply)
-		return err
+		return &protocolError{"STAT", reply}
 	}
-	var numbers []int
+	var removed []int
 	for n := 1; n <= count; n++ {
-		if err := command(fmt.Sprintf("RETR %d", n)); err != nil {
+		if random.IntN(5) == 0 {
+			continue // it stays
+		}
+		if _, err := command(fmt.Sprintf("RETR %d", n)); err != nil {
 			return err
 		}
 		text, err := io.ReadAll(c.DotReader())
 		if err != nil {
 			return err
 		}
-		numbers = append(numbers, numberOf(t, string(text)))
-		if err := command(fmt.Sprintf("DELE %d", n)); err != nil {
+		number, err := numberOf(string(text))
+		if err != nil {
+			return &protocolError{"RETR", err.Error()}
+		}
+		removed = append(removed, number)
+		if _, err := command(fmt.Sprintf("DELE %d", n)); err != nil {
 			return err
 		}
 	}
-	p.mu.Lock()
-	for _, n := range numbers {
-		p.doubtful[n] = true
+	switch random.IntN(8) {
+	case 0:
+		return errHungUp
+	case 1:
+		if _, err := command("RSET"); err != nil {
+			return err
+		}
+		removed = nil
 	}
-	p.mu.Unlock()
-	if err := command("QUIT"); err != nil {
+	m.mu.Lock()
+	for _, number := range removed {
+		m.doubtful[number] = true
+	}
+	m.mu.Unlock()
+	if _, err := command("QUIT"); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, n := range numbers {
-		delete(p.doubtful, n)
-		p.fetched[n]++
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, number := range removed {
+		delete(m.doubtful, number)
+		m.fetched[number] = true
+		m.removed++
 	}
 	return nil
 }
 
-// verify looks into the mailbox of a user, and returns how many messages were
-// acknowledged to be for it.
-func (p *post) verify(t *testing.T, root string, user int) int {
-	t.Helper()
-	address := mailUser(user)
+// died looks for what the queue still has: it is delivered again where it was fetched
+// between the delivery and the note of it.
+func (m *mailLoad) died(disk files, f *findings) {
+	names, err := disk.ReadDir("spool/live")
+	if err != nil {
+		f.add("%v", err)
+	}
+	for _, name := range names {
+		text, err := disk.ReadFile("spool/live/" + name)
+		if err != nil {
+			f.add("%v", err)
+		}
+		if number, err := numberOf(string(text)); err == nil {
+			m.again[number] = true
+		}
+	}
+}
+
+// check looks into the mailboxes of a server that has just started, and perhaps delivers
+// already: what was promised to be gone is gone, what was to stay is there.
+func (m *mailLoad) check(l life, f *findings) { m.read(l.disk, f, false) }
+
+func (m *mailLoad) finish(disk files, f *findings) (int, string) {
+	m.read(disk, f, true)
+	total := 0
+	for _, to := range m.accepted {
+		total += len(to)
+	}
+	return total, fmt.Sprintf("deliveries (%d messages fetched)", m.removed)
+}
+
+// read compares the mailboxes with what is known. When all is delivered nothing may be
+// missing.
+func (m *mailLoad) read(disk files, f *findings, all bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there := map[string]map[int]int{}
+	for n := range mailUsers {
+		if all || n == mailUsers-1 {
+			there[mailUser(n)] = mailbox(disk, mailUser(n), f, nil)
+		}
+	}
+	reader := mailUser(mailUsers - 1)
+	for number := range m.fetched {
+		if there[reader][number] > 0 && !m.again[number] {
+			f.add("%s has message %d, whose removal was acknowledged", reader, number)
+		}
+	}
+	if !all {
+		return
+	}
+	has := func(number int, to string) bool {
+		return there[to][number] > 0 || to == reader && (m.fetched[number] || m.doubtful[number])
+	}
+	for number, addresses := range m.accepted {
+		for _, to := range addresses {
+			if !has(number, to) {
+				f.add("%s has not got message %d, which was acknowledged", to, number)
+			}
+		}
+	}
+	for number, addresses := range m.unsure {
+		with := slices.DeleteFunc(slices.Clone(addresses), func(to string) bool { return !has(number, to) })
+		if len(with) != 0 && len(with) != len(addresses) {
+			f.add("message %d was not acknowledged, and of %q only %q have it", number, addresses, with)
+		}
+	}
+	for to, numbers := range there {
+		for number := range numbers {
+			if !slices.Contains(m.accepted[number], to) && !slices.Contains(m.unsure[number], to) {
+				f.add("%s has message %d, which was not sent there", to, number)
+			}
+		}
+	}
+}
+
+// mailbox returns how often each message is in a mailbox, which should be once.
+func mailbox(disk files, address string, f *findings, look func(text string)) map[int]int {
 	name, domain, _ := strings.Cut(address, "@")
 	there := map[int]int{}
 	for _, sub := range []string{"new", "cur"} {
-		dir := filepath.Join(root, "domains", domain, name, "Maildir", sub)
-		entries, err := os.ReadDir(dir)
+		dir := "domains/" + domain + "/" + name + "/Maildir/" + sub
+		entries, err := disk.ReadDir(dir)
 		if err != nil {
-			t.Fatal(err)
+			f.add("%v", err)
 		}
 		for _, e := range entries {
-			text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-			if err != nil {
-				t.Fatal(err)
+			text, err := disk.ReadFile(dir + "/" + e)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // fetched meanwhile
 			}
-			there[numberOf(t, string(text))]++
+			var number int
+			if err == nil {
+				number, err = numberOf(string(text))
+			}
+			if err != nil {
+				f.add("%s: %v", address, err)
+				continue
+			}
+			if look != nil {
+				look(string(text))
+			}
+			there[number]++
 		}
 	}
-	for n, count := range there {
-		if count > 1 {
-			t.Errorf("%s has message %d %d times", address, n, count)
+	for _, number := range slices.Sorted(maps.Keys(there)) {
+		if there[number] > 1 {
+			f.add("%s has message %d %d times", address, number, there[number])
 		}
 	}
-	read := user == mailUsers-1
-	for _, n := range p.accepted[address] {
-		if there[n] == 0 && !(read && (p.fetched[n] > 0 || p.doubtful[n])) {
-			t.Errorf("%s has not got message %d, which was acknowledged", address, n)
-		}
-	}
-	return len(p.accepted[address])
+	return there
 }
 
 // waitForQueue waits until nothing is left to deliver.
-func waitForQueue(t *testing.T, root string) {
-	t.Helper()
+func waitForQueue(disk files, f *findings) {
 	deadline := time.Now().Add(patience)
 	for {
-		names, err := filepath.Glob(filepath.Join(root, "spool", "live", "*.msg"))
+		names, err := disk.ReadDir("spool/live")
 		if err != nil {
-			t.Fatal(err)
+			f.add("%v", err)
+			return
 		}
+		names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".msg") })
 		if len(names) == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d messages are still in the queue after %v", len(names), patience)
+			f.add("%d messages are still in the queue after %v", len(names), patience)
+			return
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	if names, err := os.ReadDir(filepath.Join(root, "spool", "bad")); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("put aside as unreadable: %v, %v", names, err)
+	if names, err := disk.ReadDir("spool/bad"); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		f.add("put aside as unreadable: %v, %v", names, err)
 	}
-}
-
-// mailAddrs are where a daemon serves.
-type mailAddrs struct{ ctrl, smtp, pop3 string }
-
-var mailServing = regexp.MustCompile(`msg=serving .*\bsmtp=(\S+) .*\bpop3=(\S+) `)
-
-func startMail(t *testing.T, root string) (*daemon, mailAddrs) {
-	t.Helper()
-	d, ctrlAddr := startOn(t, root, "-SI", "127.0.0.1", "-Sp", "0", "-PI", "127.0.0.1", "-Pp", "0")
-	m, err := d.logged(mailServing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d, mailAddrs{ctrlAddr, m[1], m[2]}
 }

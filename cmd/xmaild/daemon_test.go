@@ -16,7 +16,11 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
+
+	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/server/servertest"
 )
 
 // patience is how long a test waits for what ought to happen at once.
@@ -198,4 +202,69 @@ func xmaild(dir string, args ...string) *exec.Cmd {
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
+}
+
+func startOn(t *testing.T, root string, args ...string) (*daemon, string) {
+	t.Helper()
+	args = append([]string{"-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", ""}, args...)
+	d, err := startDaemon(xmaild(t.TempDir(), args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, _, err := d.serving()
+	if err != nil {
+		t.Fatal(errors.Join(err, d.kill()))
+	}
+	t.Cleanup(func() {
+		select {
+		case <-d.exited:
+		default:
+			if err := d.kill(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return d, addr
+}
+
+// TestServerOutlivesTheReaderOfItsLog closes the other end of standard error.
+func TestServerOutlivesTheReaderOfItsLog(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "MailRoot")
+	if err := servertest.NewMailRoot(root); err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := xmaild(t.TempDir(), "-Md", "-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", "")
+	cmd.Stdout, cmd.Stderr = write, write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	lines := bufio.NewScanner(read)
+	addr := ""
+	for addr == "" && lines.Scan() {
+		if m := servingLine.FindStringSubmatch(lines.Text()); m != nil {
+			addr = m[1]
+		}
+	}
+	read.Close()
+	for range 3 {
+		client, err := ctrl.Dial(t.Context(), addr, servertest.User, servertest.Password)
+		if err != nil {
+			t.Fatal(errors.Join(err, cmd.Process.Kill(), cmd.Wait()))
+		}
+		if _, err := client.Do(t.Context(), "noop"); err != nil {
+			t.Errorf("noop: %v", err)
+		}
+		client.Close()
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("end: %v, want status 0", err)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -308,90 +307,6 @@ func TestPHPSendsMail(t *testing.T) {
 	if strings.Contains(text, "Bcc") {
 		t.Errorf("the message has Bcc:\n%s", text)
 	}
-}
-
-// TestKillLosesNoMailOfThisMachine kills senders and the server while mail goes from
-// one to the other. What sendmail has said is queued arrives, once.
-func TestKillLosesNoMailOfThisMachine(t *testing.T) {
-	root := mailRoot(t)
-	s := newSender(t).asNobody()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	body := strings.Repeat("line of a message\n", 200)
-	var queued []int
-	killed := map[int]bool{}
-	number := 0
-	end := time.Now().Add(crashTime(t))
-	for round := 0; round < 3 || time.Now().Before(end); round++ {
-		d := startLocal(t, root, s.drop)
-		for range 10 {
-			number++
-			cmd := s.command(fmt.Sprintf("Subject: number %d\n\n%send %d\n", number, body, number), "-i", "xmailuser@xmailserver.test")
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if random.IntN(2) == 0 {
-				<-time.After(time.Duration(random.IntN(15)) * time.Millisecond)
-				if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-					t.Fatal(err)
-				}
-			}
-			switch err := cmd.Wait(); {
-			case err == nil:
-				queued = append(queued, number)
-			case cmd.ProcessState.ExitCode() == -1:
-				killed[number] = true
-			default:
-				t.Fatal(err)
-			}
-		}
-		if err := d.kill(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	startLocal(t, root, s.drop)
-	deadline := time.Now().Add(patience)
-	for {
-		left, err := filepath.Glob(filepath.Join(s.drop, "*.msg"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(left) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d files are still in the drop folder", len(left))
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	waitForQueue(t, root)
-	names, err := filepath.Glob(filepath.Join(root, "domains/xmailserver.test/xmailuser/Maildir/new/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[int]int{}
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen[numberOf(t, string(text))]++
-	}
-	for _, n := range queued {
-		if seen[n] != 1 {
-			t.Errorf("message %d, which was queued, arrived %d times", n, seen[n])
-		}
-	}
-	for n := range killed {
-		if seen[n] > 1 {
-			t.Errorf("message %d, whose sender was killed, arrived %d times", n, seen[n])
-		}
-	}
-	if len(queued) == 0 {
-		t.Error("no message was queued")
-	}
-	t.Logf("%d queued, %d killed, %d arrived", len(queued), len(killed), len(names))
 }
 
 // TestExamplesOfTheManualOfSendmail runs the lines of docs/sendmail.md.

@@ -72,6 +72,13 @@ func (c *FS) Crash() *vfs.MemFS {
 	return c.after
 }
 
+// DieIn has the machine die before the nth change from now on, counted from 1.
+func (c *FS) DieIn(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.config.DieAt = c.steps + n
+}
+
 // Dead reports whether the machine has died.
 func (c *FS) Dead() bool {
 	c.mu.Lock()
