@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -201,8 +202,8 @@ func (s *Server) requireTLS(ip netip.Addr) bool {
 	return vars.Flag("CTRL-RequireTLS", vars.CompatLevel() >= 1)
 }
 
-// tlsConfig is the set-up of the next handshake of any service.
-func (s *Server) tlsConfig() (*tls.Config, error) {
+// tlsPolicy is what server.tab says of TLS.
+func (s *Server) tlsPolicy() certs.Policy {
 	vars := s.root.Vars()
 	policy := certs.Policy{
 		WantVerify:      vars.Flag("SSLWantVerify", false),
@@ -215,7 +216,15 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 	if vars.Value("TLS-MinVersion") == "1.3" {
 		policy.MinVersion = tls.VersionTLS13
 	}
-	config, err := s.certs.Config(policy)
+	return policy
+}
+
+// authorities returns whose certificates of other servers are good.
+func (s *Server) authorities() (*x509.CertPool, error) { return s.certs.Authorities(s.tlsPolicy()) }
+
+// tlsConfig is the set-up of the next handshake of any service.
+func (s *Server) tlsConfig() (*tls.Config, error) {
+	config, err := s.certs.Config(s.tlsPolicy())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("TLS certificate: %w", err)
 	}

@@ -13,11 +13,13 @@ func (s *Server) openLinks(m *mail) {
 	}
 	o := psync.Options{
 		Interval: s.config.LinkInterval, Threads: s.config.LinkThreads, Timeout: s.config.LinkTimeout, Poll: s.config.Poll, Log: s.log,
+		Roots: s.authorities,
 	}
 	if log := s.tabLog("psync", s.config.LinkLog); log != nil {
 		o.SyncLog = log
 	}
 	m.links = psync.New(psync.Parts{Root: s.root, Queue: m.queue, Boxes: m.boxes, Hosts: m.sender}, o)
+	m.links.Recover()
 }
 
 // stopLinks ends the sessions of POP3 links before the queue, which takes what they

@@ -55,6 +55,38 @@ func TestMailIsFetchedFromAnotherServer(t *testing.T) {
 	}
 }
 
+// TestLinksTrustTheAuthoritiesOfTheMailRoot fetches from a server whose certificate is
+// good by certs.pem alone.
+func TestLinksTrustTheAuthoritiesOfTheMailRoot(t *testing.T) {
+	there := servertest.Start(t)
+	here := servertest.Start(t, servertest.Config(func(c *server.Config) { c.LinkLog, c.LinkInterval = true, -1 }))
+	if err := sendMail(there.SMTP, "eve@out.test", "xmailuser@xmailserver.test", "Subject: far\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	cert, err := os.ReadFile(filepath.Join(there.Dir, "server.cert"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here.Write(t, "certs.pem", string(cert))
+	c := here.Dial(t)
+	want(t, c, ctrl.CodeOK, "poplnkadd", "xmailserver.test", "xmailuser", there.POP3S, "xmailuser@xmailserver.test", "xmail", "POP3S,Verify=1")
+	sessions := func(status string) func() bool {
+		return func() bool {
+			names, _ := filepath.Glob(filepath.Join(here.Dir, "logs/psync-*"))
+			if len(names) != 1 {
+				return false
+			}
+			text, _ := os.ReadFile(names[0])
+			return strings.Contains(string(text), status)
+		}
+	}
+	here.Write(t, ".psync-trigger", "")
+	wait(t, "the certificate is refused", sessions("SYNC=EFAIL"))
+	want(t, c, ctrl.CodeOK, "svarset", "SSLUseCertsFile", "1")
+	here.Write(t, ".psync-trigger", "")
+	wait(t, "the mail is fetched", sessions("\"SYNC=OK\"\t\"1\""))
+}
+
 // wait waits until something has come true.
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()

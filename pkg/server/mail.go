@@ -104,6 +104,9 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock, Upgrade: s.admin.UpgradePassword})
 	sending := s.config.Outbound
 	sending.Log, sending.Clock, sending.Family = s.log, s.config.Clock, families[s.config.Resolve]
+	if sending.Roots == nil {
+		sending.Roots = s.authorities
+	}
 	m.sender = outbound.New(s.root, dns, sending)
 	filters := filter.New(s.root, filter.Options{
 		Log: s.log, Clock: s.config.Clock, Timeout: s.config.FilterTimeout, Filters: s.tabLog("filters", s.config.FilterLog),

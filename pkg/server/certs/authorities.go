@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// authorities are the certificates that those of clients are checked against.
+// authorities are the certificates that those of others are checked against.
 // Files are read again when their size or time changes.
 type authorities struct {
 	root string

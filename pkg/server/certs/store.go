@@ -11,6 +11,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -63,6 +64,11 @@ func New(root string, log *slog.Logger, clock func() time.Time) *Store {
 		own: newPair(root, "server"), named: make(map[string]*pair), configs: make(map[Policy]*tls.Config),
 	}
 }
+
+// Authorities returns whose certificates are good, of servers that this one speaks to
+// as well as of clients: certs.pem and certs/ where the policy names them and they are
+// there, otherwise those that the system trusts.
+func (s *Store) Authorities(policy Policy) (*x509.CertPool, error) { return s.authorities.get(policy) }
 
 // Config returns the settings of handshakes as the server, as the files are now
 // (or were less than a second ago); they may be used for many handshakes, and

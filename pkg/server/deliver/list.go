@@ -98,6 +98,7 @@ func (d *Deliverer) access(y delivery, u mailroot.User) error {
 // derive puts a message that is made of another into the queue; once, however often
 // it is called.
 func (d *Deliverer) derive(y delivery, step int, e spool.Envelope, write func(io.Writer) error) error {
+	e.Source = ""
 	draft, err := y.Derive(y.place, step, e)
 	if errors.Is(err, spool.ErrDerived) {
 		return nil

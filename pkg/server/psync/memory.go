@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/server/spool"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
@@ -26,6 +29,7 @@ type memory struct {
 	file string // full name
 	seen map[string]bool
 	w    *os.File // nil: nothing was added yet
+	bad  error    // why what was added is not on disk
 }
 
 // manyStale is how many UIDs of messages that are gone are kept, besides as many as
@@ -39,22 +43,9 @@ func (f *Fetcher) remember(l mailroot.Link) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &memory{f: f, file: f.Root.Path(name), seen: make(map[string]bool)}
-	file, err := os.Open(m.file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("what was fetched: %w", err)
-	}
-	if err == nil {
-		defer file.Close()
-		lines := bufio.NewScanner(file)
-		for lines.Scan() {
-			if uid := bytes.TrimSpace(lines.Bytes()); len(uid) > 0 {
-				m.seen[string(uid)] = true
-			}
-		}
-		if err := lines.Err(); err != nil {
-			return nil, fmt.Errorf("what was fetched: %s: %w", name, err)
-		}
+	m := &memory{f: f, file: f.Root.Path(name)}
+	if err := m.read(); err != nil {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -62,13 +53,39 @@ func (f *Fetcher) remember(l mailroot.Link) (*memory, error) {
 	return m, nil
 }
 
-// add notes that a message was fetched. When it returns nil that is on disk. What
-// cannot be written is remembered as long as this process lives.
+func (m *memory) read() error {
+	m.seen = make(map[string]bool)
+	file, err := os.Open(m.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("what was fetched: %w", err)
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if uid := bytes.TrimSpace(lines.Bytes()); len(uid) > 0 {
+			m.seen[string(uid)] = true
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("what was fetched: %s: %w", m.file, err)
+	}
+	return nil
+}
+
+// add notes that a message was fetched, which is durable already and not delivered
+// yet. An error says that nothing was noted. When it returns nil the note is on disk, or
+// bad says why it is not: then it is remembered as long as this process lives.
 func (m *memory) add(uid string) error {
+	if err := m.open(); err != nil {
+		return err
+	}
 	m.seen[uid] = true
-	err := m.open()
-	if err == nil {
-		_, err = io.WriteString(m.w, uid+"\n")
+	n, err := io.WriteString(m.w, uid+"\n")
+	if err != nil && n > 0 {
+		err = errors.Join(err, m.cut(n))
 	}
 	if err == nil {
 		err = m.w.Sync()
@@ -76,13 +93,67 @@ func (m *memory) add(uid string) error {
 	if err == nil {
 		return nil
 	}
+	m.bad = fmt.Errorf("what was fetched: %w", err)
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
 	if m.f.unsaved[m.file] == nil {
 		m.f.unsaved[m.file] = make(map[string]bool)
 	}
 	m.f.unsaved[m.file][uid] = true
-	return fmt.Errorf("what was fetched: %w", err)
+	return nil
+}
+
+// cut takes back what was written of a line for which there was no room: the beginning
+// of a UID may be the UID of another message.
+func (m *memory) cut(n int) error {
+	info, err := m.w.Stat()
+	if err == nil {
+		err = m.w.Truncate(info.Size() - int64(n))
+	}
+	return err
+}
+
+// source is what the envelope of a message says of where it was fetched.
+func (m *memory) source(uid string) (string, error) {
+	name, err := filepath.Rel(m.f.Root.Path("."), m.file)
+	return uid + " " + filepath.ToSlash(name), err
+}
+
+// Recover notes which messages were fetched that are in the queue and not noted: the
+// process has ended between the two. It is called before the first of them is
+// delivered. What cannot be noted is an error in the log.
+func (f *Fetcher) Recover() {
+	last := ""
+	fetched := func(i *spool.Item) bool { return strings.HasPrefix(i.ID, "P") && i.Key != last }
+	for item := range f.Queue.Items(fetched) {
+		if item.Key == last {
+			continue // another recipient
+		}
+		last = item.Key
+		e, _, err := f.Queue.Look(item.Key)
+		if uid, name, ok := strings.Cut(e.Source, " "); err == nil && ok {
+			err = f.recall(uid, name, e.Time)
+		}
+		if err != nil {
+			f.log.Error("it cannot be noted that a message was fetched, and it may be fetched again", "message", item.ID, "err", err)
+		}
+	}
+}
+
+// recall notes that a message was fetched at a time, unless something has been noted or
+// forgotten since: there is one session at a time, so this was noted before, and may have
+// been forgotten for good.
+func (f *Fetcher) recall(uid, name string, at time.Time) error {
+	m := &memory{f: f, file: f.Root.Path(name)}
+	for _, changed := range []string{m.file, filepath.Dir(m.file)} {
+		if info, err := os.Stat(changed); err == nil && info.ModTime().After(at) {
+			return nil
+		}
+	}
+	if err := m.read(); err != nil || m.seen[uid] {
+		return err
+	}
+	return errors.Join(m.add(uid), m.bad, m.close())
 }
 
 func (m *memory) open() error {

@@ -30,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -61,6 +62,9 @@ const maxPause = 15 * time.Minute
 type Queue interface {
 	NextID(letter byte) string
 	Begin(e spool.Envelope) (*spool.Draft, error)
+	BeginOnce(s spool.Source, e spool.Envelope) (*spool.Draft, error)
+	Items(match func(*spool.Item) bool) iter.Seq[spool.Item]
+	Look(key string) (spool.Envelope, string, error)
 }
 
 // A Quota knows how full mailboxes are; mailbox.Store is the real one.

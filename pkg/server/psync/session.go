@@ -236,11 +236,9 @@ func (s *session) one(ctx context.Context, m message) error {
 		if err != nil || !taken {
 			return err
 		}
-		if m.uid != "" {
-			if err := s.memory.add(m.uid); err != nil {
-				// It is fetched, and not fetched again before a restart.
-				return fmt.Errorf("%w: %w", errLocal, err)
-			}
+		if s.memory != nil && s.memory.bad != nil {
+			// It is fetched, and not fetched again before a restart.
+			return fmt.Errorf("%w: %w", errLocal, s.memory.bad)
 		}
 	}
 	if s.options.leave {
@@ -301,7 +299,7 @@ func (s *session) fetch(ctx context.Context, m message) (taken bool, err error) 
 		s.skip(m, why)
 		return false, text.drain()
 	}
-	id, err := s.take(h, text, targets)
+	id, err := s.take(m, h, text, targets)
 	if err != nil {
 		if errors.Is(err, errLocal) {
 			// The rest of the message stands between here and the next reply.
@@ -333,6 +331,10 @@ func (s *session) to(ctx context.Context, m message, h header) (targets []target
 			return nil, false, "the mailbox is full"
 		}
 	}
+	targets, err := s.f.open(targets, h.sender())
+	if err != nil {
+		return nil, false, "where it goes cannot be found out: " + err.Error()
+	}
 	if len(targets) > 0 {
 		return targets, false, ""
 	}
@@ -345,7 +347,13 @@ func (s *session) to(ctx context.Context, m message, h header) (targets []target
 
 // take puts a message into the queue. When it returns nil it is on disk. What is this
 // server's fault is errLocal.
-func (s *session) take(h header, body *text, targets []target) (id string, err error) {
+func (s *session) take(m message, h header, body *text, targets []target) (id string, err error) {
+	if m.uid != "" {
+		// The file is there before the message has its time: see recall.
+		if err := s.memory.open(); err != nil {
+			return "", fmt.Errorf("%w: what was fetched cannot be noted: %w", errLocal, err)
+		}
+	}
 	sender := h.sender()
 	e := spool.Envelope{
 		ID: s.f.Queue.NextID('P'), Time: s.f.Root.Now(), From: sender.String(), Domain: targets[0].domain, Proto: "POP3", UTF8: sender.UTF8(),
@@ -354,7 +362,7 @@ func (s *session) take(h header, body *text, targets []target) (id string, err e
 		e.Recipients = append(e.Recipients, t.Recipient)
 		e.UTF8 = e.UTF8 || !isASCII(t.Address)
 	}
-	draft, err := s.f.Queue.Begin(e)
+	draft, err := s.begin(m, e)
 	if err != nil {
 		return e.ID, fmt.Errorf("%w: %w", errLocal, err)
 	}
@@ -376,6 +384,20 @@ func (s *session) take(h header, body *text, targets []target) (id string, err e
 		return e.ID, fmt.Errorf("%w: %w", errLocal, err)
 	}
 	return e.ID, nil
+}
+
+// begin begins the message in the queue. That it was fetched is noted when it is on disk
+// and before anybody gets it; see Recover.
+func (s *session) begin(m message, e spool.Envelope) (*spool.Draft, error) {
+	if m.uid == "" {
+		return s.f.Queue.Begin(e)
+	}
+	source, err := s.memory.source(m.uid)
+	if err != nil {
+		return nil, err
+	}
+	e.Source = source
+	return s.f.Queue.BeginOnce(spool.Source{Facts: source + " " + e.ID, Time: e.Time, Remove: func() error { return s.memory.add(m.uid) }}, e)
 }
 
 func isASCII(s string) bool {

@@ -17,6 +17,7 @@ type target struct {
 	spool.Recipient
 	domain  string
 	account *mailroot.User // nil: it is no mailbox
+	list    *mailroot.User // nil: it is no list
 }
 
 // fixed returns where the mail of a link goes whose messages do not decide it: none
@@ -111,9 +112,37 @@ func (f *Fetcher) target(p address.Path) (t target, ok bool, err error) {
 		}
 		if r.Kind == route.User {
 			t.account = &r.Account
+		} else {
+			t.list = &r.Account
 		}
 	}
 	return t, true, nil
+}
+
+// open returns the targets without the lists that a sender may not write to. To let the
+// queue find that out would mean to tell senders of whom nothing is known.
+func (f *Fetcher) open(targets []target, sender address.Path) ([]target, error) {
+	if !f.Root.Vars().On("DeliverAccess") {
+		return targets, nil
+	}
+	var open []target
+	for _, t := range targets {
+		if t.list != nil {
+			vars, err := f.Root.UserVars(*t.list)
+			if err != nil {
+				return nil, err
+			}
+			may, err := f.Root.MayWrite(*t.list, vars, mailroot.Writer{From: sender.String()})
+			if err != nil {
+				return nil, err
+			}
+			if !may {
+				continue
+			}
+		}
+		open = append(open, t)
+	}
+	return open, nil
 }
 
 // receives reports whether an account takes mail.

@@ -32,6 +32,7 @@ type Envelope struct {
 	Login     string `json:"login,omitempty"`     // who sent it, as the client wrote the name
 	Account   string `json:"account,omitempty"`   // the account of that login, user@domain
 	WhiteList bool   `json:"whiteList,omitempty"` // the client has the property WhiteList
+	Source    string `json:"source,omitempty"`    // of which message elsewhere it was made, in the words of who took it
 
 	Body  string `json:"body,omitempty"`  // 7BIT or 8BITMIME (RFC 6152); empty: not said
 	UTF8  bool   `json:"utf8,omitempty"`  // SMTPUTF8 (RFC 6531)

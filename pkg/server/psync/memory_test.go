@@ -1,0 +1,93 @@
+package psync
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/admin"
+)
+
+// stamp gives a file and its folder a time.
+func stamp(t *testing.T, file string, at time.Time) {
+	t.Helper()
+	for _, name := range []string{file, filepath.Dir(file)} {
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKillBetweenTheQueueAndTheNote starts again with a message in the queue that is not
+// noted as fetched.
+func TestKillBetweenTheQueueAndTheNote(t *testing.T) {
+	for _, options := range []string{"CLR", "CLR,Leave"} {
+		for _, later := range []bool{false, true} {
+			s, there := newSite(t), newScripted(t, mailText)
+			s.link(there.addr, options)
+			there.refuse("DELE", "", true)
+			s.fetch()
+			there.on(nil)
+			file := filepath.Join(s.dir, "msgsync", strings.ReplaceAll(there.addr, ":", "_"), "bob.uidb")
+			write(t, file, "")
+			if later {
+				// Something was noted or forgotten after it: so was this.
+				stamp(t, file, time.Now().Add(time.Minute))
+			} else {
+				stamp(t, file, time.Now().Add(-time.Minute))
+			}
+			s.restart()
+			s.Recover()
+			want := 0
+			if later {
+				want = 1
+			}
+			s.wantTaken(1)
+			s.fetch()
+			if got := len(s.taken()); got != want {
+				t.Errorf("%s, noted later %v: %d messages are fetched again, want %d", options, later, got, want)
+			}
+		}
+	}
+}
+
+// TestNothingIsTakenThatCannotBeNoted has a folder in the place of the file.
+func TestNothingIsTakenThatCannotBeNoted(t *testing.T) {
+	s, there := newSite(t), newScripted(t, mailText)
+	s.link(there.addr, "CLR,Leave")
+	dir := filepath.Join(s.dir, "msgsync", strings.ReplaceAll(there.addr, ":", "_"))
+	write(t, dir, "a file")
+	s.fetch()
+	s.wantTaken(0)
+	s.wantLine("SYNC=EFAIL 0 0 0 0")
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.fetch()
+	s.wantTaken(1)
+}
+
+// TestClosedListsAreClosedToLinks fetches for a list, of which the sender is a member or
+// not.
+func TestClosedListsAreClosedToLinks(t *testing.T) {
+	s, there := newSite(t, "CompatLevel", "1"), newScripted(t, mailText, strings.ReplaceAll(mailText, "eve@", "ann@"))
+	if err := s.admin.UserAdd(t.Context(), "here.test", "team", "x", "M"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.admin.SetUserVars(t.Context(), "here.test", "team", admin.Setting{Name: "ClosedML", Value: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.admin.MemberAdd(t.Context(), "here.test", "team", "ann@out.test", "RW"); err != nil {
+		t.Fatal(err)
+	}
+	s.linkFor("@here.test", "team", there.addr, "CLR")
+	s.fetch()
+	if all := s.wantTaken(1); all[0].From != "ann@out.test" {
+		t.Errorf("the list got mail from %s, who is no member", all[0].From)
+	}
+	if n := there.left(); n != 1 {
+		t.Errorf("%d messages are left there, want that of the stranger", n)
+	}
+}
