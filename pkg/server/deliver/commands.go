@@ -40,6 +40,9 @@ func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) err
 	if err != nil {
 		return err
 	}
+	if y.lane == "" && list.Send() {
+		return errSends
+	}
 	if list = list.Joined(reserved); len(list.List) > reserved {
 		return fmt.Errorf("a file of commands has %d rows, and %d can be done", len(list.List), reserved)
 	}

@@ -5,6 +5,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -60,7 +61,7 @@ type Deliverer struct {
 	process Commands
 	opts    Options
 	log     *slog.Logger
-	remotes remotes
+	lanes   lanes
 }
 
 // Parts are what a [Deliverer] works with. All are needed.
@@ -97,12 +98,12 @@ func New(p Parts, o Options) *Deliverer {
 	o.Host = strings.NewReplacer("/", `\057`, ":", `\072`).Replace(o.Host)
 	return &Deliverer{
 		root: p.Root, queue: p.Queue, boxes: p.Boxes, sender: p.Sender, filters: p.Filters, process: p.Commands, opts: o, log: o.Log,
-		remotes: remotes{active: make(map[string]int), waiting: make(map[string]bool)},
+		lanes: lanes{active: make(map[string]int), failed: make(map[string]bool), resting: make(map[string]bool), ended: make(chan struct{})},
 	}
 }
 
-// Run works on the queue until it is closed, or ctx ends. Attempts that are under
-// way finish; when ctx ends they are cut, and count as not made.
+// Run works on the queue until it is closed, or ctx ends. Attempts that are under way
+// finish; when ctx ends they are cut, and count as not made. It is called once.
 func (d *Deliverer) Run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range d.opts.Workers {
@@ -117,7 +118,8 @@ func (d *Deliverer) Run(ctx context.Context) {
 		})
 	}
 	workers.Wait()
-	d.remotes.running.Wait()
+	close(d.lanes.ended)
+	d.lanes.running.Wait()
 }
 
 // batch is how many recipients are delivered to before the queue is told. Those of a
@@ -135,7 +137,7 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 	if looped == nil {
 		looped = checkLoop(work.body.SectionReader, "", d.root.Vars().Number("MaxMTAOps"))
 	}
-	remote := make(map[string][]int) // places by domain
+	away := make(map[string][]int) // places by lane
 	for place, r := range lease.Recipients {
 		if ctx.Err() != nil {
 			return
@@ -151,18 +153,60 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 			err = looped
 		case err == nil && along.Kind == route.Remote:
 			domain := tabfile.Fold(along.Domain)
-			remote[domain] = append(remote[domain], place)
+			away[domain] = append(away[domain], place)
 			continue
 		case err == nil:
-			if err = d.along(ctx, y, along); err == nil {
+			err = d.along(ctx, y, along)
+			if errors.Is(err, errSends) {
+				lane := laneOf(along)
+				away[lane] = append(away[lane], place)
+				continue
+			}
+			if err == nil {
 				d.succeeded(y, actionOf(along.Kind))
 			}
 		}
 		work.outcome(ctx, place, err)
 	}
 	work.end()
-	for domain, places := range remote {
-		d.dispatch(ctx, domain, lease.Split(places))
+	for lane, places := range away {
+		d.dispatch(ctx, lane, lease.Split(places))
+	}
+}
+
+// errSends is the error of commands that send mail to other hosts, outside a lane.
+var errSends = errors.New("this is for a lane")
+
+// laneOf returns the lane of a route whose commands send.
+func laneOf(r route.Route) string {
+	switch r.Kind {
+	case route.User:
+		return commandLane + tabfile.Fold(r.Address())
+	case route.CommandAlias:
+		return commandLane + r.File
+	}
+	return commandLane + tabfile.Fold(r.Domain) // the file may be for many of them
+}
+
+// carryOut carries out the commands for recipients whose mail they send.
+func (d *Deliverer) carryOut(ctx context.Context, w *work) {
+	for place, r := range w.Recipients {
+		if ctx.Err() != nil {
+			return
+		}
+		y := delivery{w, place}
+		along, err := d.find(r.Address)
+		if err == nil && along.Kind == route.Remote {
+			continue // the tables have changed; it goes back, and leads elsewhere
+		}
+		if err == nil {
+			err = d.along(ctx, y, along)
+		}
+		if err == nil {
+			d.succeeded(y, actionOf(along.Kind))
+		}
+		w.outcome(ctx, place, err)
+		w.end()
 	}
 }
 
@@ -206,7 +250,9 @@ type work struct {
 	body     *spool.Body // nil: it could not be opened
 	err      error       // why not
 	log      *slog.Logger
+	lane     string                // in which it is; empty: none
 	outcomes map[int]spool.Outcome // not told to the queue yet
+	busy     []int                 // places whose hosts have as many connections as they may
 }
 
 func (d *Deliverer) open(lease *spool.Lease) *work {
@@ -228,6 +274,9 @@ func (w *work) outcome(ctx context.Context, place int, err error) {
 		w.outcomes[place] = spool.Outcome{State: spool.StateDelivered}
 	case ctx.Err() != nil:
 		return // cut, and so not made
+	case w.lane != "" && isBusy(err):
+		w.busy = append(w.busy, place)
+		return
 	default:
 		w.outcomes[place] = w.d.failed(delivery{w, place}, err)
 	}

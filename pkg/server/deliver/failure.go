@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"errors"
-	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
@@ -13,7 +12,7 @@ import (
 type failure struct {
 	permanent bool
 	untried   bool   // it does not count as an attempt
-	busy      bool   // there is to be another one in a moment
+	busy      bool   // there was none, and is to be one in a moment
 	silent    bool   // nobody is told
 	keep      bool   // it is frozen whatever RemoveSpoolErrors says
 	status    string // RFC 3463
@@ -34,8 +33,12 @@ func (f *failure) Error() string {
 	return text
 }
 
-// busyTime is when a host is asked again that has as many connections as it may.
-const busyTime = time.Second
+// isBusy reports whether an attempt was none, since hosts have as many connections as
+// they may.
+func isBusy(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.busy
+}
 
 // forAdmin returns the reason as administrators are told it.
 func (f *failure) forAdmin() string {
@@ -62,7 +65,12 @@ func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 	attempt := y.Tries(y.place) + 1
 	log := y.log.With("to", y.to().Address, "err", err, "attempt", attempt)
 	wait, again := d.next(attempt, y.Time)
-	if !f.permanent && !f.busy && !again {
+	if f.untried && !f.busy && (attempt > 1 || d.root.Now().Sub(y.Time) >= wait) {
+		// The host is dead still. With many messages for it most of them find that others
+		// have tried it just before: they would never grow old.
+		f.untried = false
+	}
+	if !f.permanent && !again && !f.untried {
 		const last = bounce.ReasonExpired + "; the last one: "
 		f = &failure{permanent: true, status: "5.4.7", reason: last + f.reason, detail: last + f.forAdmin(), reply: f.reply, host: f.host}
 	}
@@ -74,9 +82,6 @@ func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 		}
 		// Nothing is given up before it is known who is told, and where it is kept.
 		log.Error("failed message stays in the queue", "cause", err)
-	}
-	if f.busy {
-		wait = busyTime
 	}
 	next := d.root.Now().Add(wait)
 	log.Warn("delivery is deferred", "next", wait)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 
 	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/filter"
@@ -12,87 +11,35 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/spool"
 )
 
-// remotes are the domains that mail is being sent to. Each has goroutines of its own,
-// as many as messages may be on their way to it at once; what is more is parked in
-// the queue. So a domain that is slow, or dead, keeps up no other one, and what waits
-// for it takes no memory but its place.
-type remotes struct {
-	mu      sync.Mutex
-	active  map[string]int  // goroutines by domain
-	total   int             // of all of them
-	waiting map[string]bool // domains that have no goroutine since there are too many
-	running sync.WaitGroup
-}
-
-// dispatch sees to it that a message is sent to a domain.
-func (d *Deliverer) dispatch(ctx context.Context, domain string, lease *spool.Lease) {
-	r := &d.remotes
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.active[domain] >= d.opts.PerDomain:
-		lease.Park(domain)
-	case r.total >= d.opts.Destinations*d.opts.PerDomain || r.active[domain] == 0 && len(r.active) >= d.opts.Destinations:
-		lease.Park(domain)
-		if r.active[domain] == 0 {
-			r.waiting[domain] = true
-		}
-	default:
-		r.active[domain]++
-		r.total++
-		r.running.Go(func() { d.serve(ctx, domain, lease) })
-	}
-}
-
-// serve sends messages to a domain until none is left, and then to one that waits.
-func (d *Deliverer) serve(ctx context.Context, domain string, lease *spool.Lease) {
-	for domain != "" {
-		if lease == nil {
-			lease = d.queue.Unpark(domain)
-		}
-		if lease != nil {
-			d.send(ctx, domain, lease)
-			lease = nil
-			continue
-		}
-		domain = d.remotes.next(domain, d.queue)
-	}
-}
-
-// next returns what a goroutine that has nothing more to do for a domain turns to; an
-// empty name ends it.
-func (r *remotes) next(domain string, q *spool.Queue) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if q.Parked(domain) > 0 {
-		return domain // it came just now
-	}
-	r.total--
-	if r.active[domain]--; r.active[domain] == 0 {
-		delete(r.active, domain)
-	}
-	for other := range r.waiting {
-		delete(r.waiting, other)
-		r.active[other]++
-		r.total++
-		return other
-	}
-	return ""
-}
-
 // together is how many recipients a host is asked to take in one go. What came of
 // them is kept before the next ones are sent: a server that dies in the middle of a
 // large list repeats those alone that it had in hand.
 const together = 100
 
-// send makes one attempt to send a message to a domain.
-func (d *Deliverer) send(ctx context.Context, domain string, lease *spool.Lease) {
+// send makes one attempt to send a message by a lane. It reports whether hosts were
+// busy: the message waits in the lane then for those recipients.
+func (d *Deliverer) send(ctx context.Context, lane string, lease *spool.Lease) (busy bool) {
 	defer lease.Return() // what was not ended
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	w := d.open(lease)
 	defer w.close()
+	w.lane = lane
+	if isCommands(lane) {
+		d.carryOut(ctx, w)
+	} else {
+		d.sendTo(ctx, lane, w)
+	}
+	if len(w.busy) == 0 || ctx.Err() != nil {
+		return false
+	}
+	lease.Split(w.busy).Park(lane)
+	return true
+}
+
+// sendTo sends a message to recipients of a domain.
+func (d *Deliverer) sendTo(ctx context.Context, domain string, w *work) {
 	var plan outbound.Route
 	err := w.err
 	if err == nil {

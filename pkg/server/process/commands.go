@@ -72,6 +72,12 @@ type Commands struct {
 // thrown away, as with the reference.
 func (c Commands) Discards() bool { return c.rows == 0 }
 
+// Send reports whether one of the commands sends mail to other hosts, which may take
+// long.
+func (c Commands) Send() bool {
+	return slices.ContainsFunc(c.List, func(x Command) bool { return x.Word == SMTP || x.Word == SMTPRelay })
+}
+
 // ForAccount returns the commands for mail to an account: those of its domain, then its
 // own. Where there is neither file the mail goes to the mailbox. The error is that of a
 // file that cannot be read; the mail has to wait then.
