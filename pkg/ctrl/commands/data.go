@@ -129,8 +129,8 @@ var table = []entry{
 		"Replaces a file of MailRoot by the upload; an empty one removes it. A table that would not load is refused, and the old one stays. With a generation, which cfgfilestat shows, the upload is refused when the file has changed since; that of a file that is not there is 0."},
 
 	// The queue.
-	{"frozlist", "", "list ignores", "file level1 level2 sender recipient time size tries state", nil,
-		"Lists the messages in the queue that are frozen, with the number of attempts and the time of the last one."},
+	{"frozlist", "[filter...]", "list ignores", "file level1 level2 sender recipient time size tries state", codes{ctrl.CodeInvalid},
+		"Lists the messages in the queue that are frozen, with the number of attempts and the time of the last one, all or those that match the filters. A filter is NAME=PATTERN: file, sender (empty for notifications), recipient, domain (of the recipient), user (who logged in to send it, or the account; of what XMail froze nobody knows), older or newer (for how long ago the last attempt was, as 30m, 12h or 7d), with the wildcards * and ? but for the last two. Of filters of one name one is to match, and of each name one."},
 	{"frozsubmit", "level1 level2 file", "changes ignores", "",
 		codes{ctrl.CodeNoSpoolFile, ctrl.CodeRename, ctrl.CodeBadPath, ctrl.CodeInvalid},
 		"Puts a frozen message back to be delivered, as if it were new."},

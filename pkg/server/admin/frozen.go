@@ -31,16 +31,56 @@ func FrozenName(level0, level1, file string) (spool.Name, error) {
 	return n, nil
 }
 
-// Frozen returns the frozen messages. A message without a log of attempts has
-// the time of now.
-func (s *Service) Frozen(ctx context.Context) iter.Seq2[spool.Frozen, error] {
+// A FrozenFilter picks frozen messages. The zero value picks all.
+type FrozenFilter struct{ messageFilter }
+
+// frozenFields are the filters that are patterns, and what they look at.
+var frozenFields = map[string]func(*spool.Frozen) []string{
+	"file":      func(f *spool.Frozen) []string { return []string{f.File} },
+	"sender":    func(f *spool.Frozen) []string { return []string{f.From} },
+	"recipient": func(f *spool.Frozen) []string { return []string{f.To} },
+	"domain":    func(f *spool.Frozen) []string { return []string{addressDomain(f.To)} },
+	"user":      func(f *spool.Frozen) []string { return []string{f.Login, f.Account} },
+}
+
+// ParseFrozenFilter reads the filters of frozlist: NAME=PATTERN with wildcards for file,
+// sender, recipient, domain and user, older=TIME and newer=TIME for how long ago the last
+// attempt was. What has no = does not count, since the reference takes anything.
+func (s *Service) ParseFrozenFilter(args ...string) (FrozenFilter, error) {
+	f := FrozenFilter{messageFilter{patterns: map[string][]string{}}}
+	for _, arg := range args {
+		name, _, ok := strings.Cut(arg, "=")
+		if !ok {
+			continue
+		}
+		if err := f.add(arg, frozenFields[tabfile.Fold(name)] != nil, s.root.Now()); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// Frozen returns the frozen messages that match. One without a log of attempts has the
+// time of its file.
+func (s *Service) Frozen(ctx context.Context, filter FrozenFilter) iter.Seq2[spool.Frozen, error] {
 	return func(yield func(spool.Frozen, error) bool) {
-		for f, err := range s.spool().All() {
+		tree := s.spool()
+		var skipped []string
+		tree.Skipped = func(file string) { skipped = append(skipped, file) }
+		defer func() {
+			if len(skipped) > 0 {
+				s.log.Warn("files among the frozen messages hold none, and are not listed", "count", len(skipped), "first", skipped[0])
+			}
+		}()
+		for f, err := range tree.All() {
 			if err == nil {
 				err = ctx.Err()
 			}
 			if f.Last.IsZero() {
-				f.Last = s.root.Now()
+				f.Last = f.Changed
+			}
+			if err == nil && !filter.match(f.Last, func(name string) []string { return frozenFields[name](&f) }) {
+				continue
 			}
 			if !yield(f, translate(err)) {
 				return
@@ -134,7 +174,7 @@ func (s *Service) Flush(_ context.Context, patterns ...string) error {
 		return nil
 	}
 	n := s.queue().Retry(func(recipient string) bool {
-		_, domain, _ := strings.Cut(recipient, "@")
+		domain := addressDomain(recipient)
 		return slices.ContainsFunc(patterns, func(pattern string) bool {
 			if strings.Contains(pattern, "@") {
 				return tabfile.Match(pattern, recipient)

@@ -17,9 +17,8 @@ import (
 // A QueueFilter picks recipients of messages in the queue. The zero value picks none;
 // [ParseQueueFilter] makes one.
 type QueueFilter struct {
-	all          bool
-	patterns     map[string][]string // by the name of the filter: one of them is to match
-	older, newer time.Time           // bounds of when the message came; zero: none
+	all bool
+	messageFilter
 }
 
 // queueFields are the filters that are patterns, and what they look at.
@@ -37,8 +36,7 @@ var queueFields = map[string]func(*spool.Item) []string{
 // for how long ago the message came, and all. Of filters of one name one is to match,
 // and of each name there is to be one.
 func (s *Service) ParseQueueFilter(args ...string) (QueueFilter, error) {
-	f := QueueFilter{patterns: map[string][]string{}}
-	now := s.root.Now()
+	f := QueueFilter{messageFilter: messageFilter{patterns: map[string][]string{}}}
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
 		name = tabfile.Fold(name)
@@ -48,31 +46,63 @@ func (s *Service) ParseQueueFilter(args ...string) (QueueFilter, error) {
 			continue
 		case !ok:
 			return f, refuse(Invalid, "%s is no filter: want all, or NAME=PATTERN", quote(arg))
-		case name == "older" || name == "newer":
-			age, err := parseAge(value)
-			if err != nil {
-				return f, refuse(Invalid, "%s: want a time such as 30m, 12h or 7d", quote(arg))
-			}
-			if name == "older" {
-				f.older = now.Add(-age)
-			} else {
-				f.newer = now.Add(-age)
-			}
-			continue
-		case queueFields[name] == nil:
-			return f, refuse(Invalid, "there is no filter %s", quote(name))
 		case name == "state" && !slices.Contains([]string{spool.Waiting, spool.Due, spool.Active}, value):
 			return f, refuse(Invalid, "%s: a state is waiting, due or active", quote(arg))
 		}
-		if name == "sender" || name == "recipient" {
-			value = strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">")
+		if err := f.add(arg, queueFields[name] != nil, s.root.Now()); err != nil {
+			return f, err
 		}
-		f.patterns[name] = append(f.patterns[name], value)
 	}
 	if f.all && len(args) > 1 {
 		return f, refuse(Invalid, "all goes with no other filter")
 	}
 	return f, nil
+}
+
+// A messageFilter picks messages by patterns and by an age.
+type messageFilter struct {
+	patterns     map[string][]string // by the name of the filter: one of them is to match
+	older, newer time.Time           // bounds of the time of the message; zero: none
+}
+
+// add adds NAME=VALUE. known says that there are patterns of that name.
+func (f *messageFilter) add(arg string, known bool, now time.Time) error {
+	name, value, _ := strings.Cut(arg, "=")
+	switch name = tabfile.Fold(name); {
+	case name == "older" || name == "newer":
+		age, err := parseAge(value)
+		if err != nil {
+			return refuse(Invalid, "%s: want a time such as 30m, 12h or 7d", quote(arg))
+		}
+		if name == "older" {
+			f.older = now.Add(-age)
+		} else {
+			f.newer = now.Add(-age)
+		}
+		return nil
+	case !known:
+		return refuse(Invalid, "there is no filter %s", quote(name))
+	case name == "sender" || name == "recipient":
+		value = strings.TrimSuffix(strings.TrimPrefix(value, "<"), ">")
+	}
+	f.patterns[name] = append(f.patterns[name], value)
+	return nil
+}
+
+// match reports whether a message of that time has values that match, of each filter one.
+func (f messageFilter) match(at time.Time, values func(name string) []string) bool {
+	if !f.older.IsZero() && at.After(f.older) || !f.newer.IsZero() && at.Before(f.newer) {
+		return false
+	}
+	for name, patterns := range f.patterns {
+		all := values(name)
+		if !slices.ContainsFunc(patterns, func(pattern string) bool {
+			return slices.ContainsFunc(all, func(value string) bool { return tabfile.Match(pattern, value) })
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // parseAge reads a number of seconds, or one with s, m, h, d or w.
@@ -97,18 +127,7 @@ func (f QueueFilter) empty() bool {
 }
 
 func (f QueueFilter) match(i *spool.Item) bool {
-	if !f.older.IsZero() && i.Time.After(f.older) || !f.newer.IsZero() && i.Time.Before(f.newer) {
-		return false
-	}
-	for name, patterns := range f.patterns {
-		values := queueFields[name](i)
-		if !slices.ContainsFunc(patterns, func(pattern string) bool {
-			return slices.ContainsFunc(values, func(value string) bool { return tabfile.Match(pattern, value) })
-		}) {
-			return false
-		}
-	}
-	return true
+	return f.messageFilter.match(i.Time, func(name string) []string { return queueFields[name](i) })
 }
 
 func addressDomain(addr string) string { return addr[strings.LastIndexByte(addr, '@')+1:] }

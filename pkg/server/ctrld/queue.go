@@ -27,8 +27,12 @@ var queueCommands = map[string]command{
 }
 
 func frozenList(ctx context.Context, c *call) ctrl.Reply {
+	filter, err := c.admin.ParseFrozenFilter(c.args...)
+	if err != nil {
+		return c.answer(err)
+	}
 	return ctrl.List(func(w *ctrl.ListWriter) error {
-		for f, err := range c.admin.Frozen(ctx) {
+		for f, err := range c.admin.Frozen(ctx, filter) {
 			if err != nil {
 				return c.refusal(err)
 			}

@@ -170,7 +170,7 @@ func TestMailThatCanNeverBeDeliveredIsFrozen(t *testing.T) {
 	f.put("Subject: x\r\n\r\n", "", "gone@foo.test", "x@elsewhere.test", "u1@foo.test")
 	f.run(f.boxes())
 	var frozen []string
-	for m, err := range f.admin.Frozen(t.Context()) {
+	for m, err := range f.admin.Frozen(t.Context(), admin.FrozenFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func TestListsThatContainEachOtherEnd(t *testing.T) {
 	f.put("Subject: x\r\n\r\n", "", "one@foo.test")
 	f.run(f.boxes())
 	var frozen []string
-	for m, err := range f.admin.Frozen(t.Context()) {
+	for m, err := range f.admin.Frozen(t.Context(), admin.FrozenFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -309,6 +309,17 @@ func TestQueueIsKeptAsLongAsTheVariablesSay(t *testing.T) {
 	}
 	if last := at[len(at)-1]; last < 120*time.Hour || last > 124*time.Hour {
 		t.Errorf("the last attempt was after %v, want five days and no more than a wait", last)
+	}
+
+	// What is put back has five days again.
+	for frozen := range (spool.Tree{Dir: filepath.Join(f.dir, "spool")}).All() {
+		if err := f.queue.Submit(frozen.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.run(f.boxes())
+	if f.queue.Len() != 1 {
+		t.Errorf("%d messages in the queue after the first attempt at what was put back, want 1", f.queue.Len())
 	}
 }
 

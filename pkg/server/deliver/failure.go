@@ -64,8 +64,8 @@ func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 	f := failureOf(err)
 	attempt := y.Tries(y.place) + 1
 	log := y.log.With("to", y.to().Address, "err", err, "attempt", attempt)
-	wait, again := d.next(attempt, y.Time)
-	if f.untried && !f.busy && (attempt > 1 || d.root.Now().Sub(y.Time) >= wait) {
+	wait, again := d.next(attempt, y.Since())
+	if f.untried && !f.busy && (attempt > 1 || d.root.Now().Sub(y.Since()) >= wait) {
 		// The host is dead still. With many messages for it most of them find that others
 		// have tried it just before: they would never grow old.
 		f.untried = false

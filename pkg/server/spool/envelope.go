@@ -16,8 +16,9 @@ import (
 // facts, never decisions. Each attempt at delivery reads the tables as they are
 // then.
 type Envelope struct {
-	ID   string    `json:"id"`   // as in the reply to DATA, the Received header and the logs: S1A2B
-	Time time.Time `json:"time"` // when it came
+	ID   string    `json:"id"`            // as in the reply to DATA, the Received header and the logs: S1A2B
+	Time time.Time `json:"time"`          // when it came
+	Back time.Time `json:"back,omitzero"` // when it was put back after it had been given up
 
 	Client     netip.AddrPort `json:"client,omitzero"` // where it came from
 	ClientName string         `json:"clientName,omitempty"`
@@ -40,6 +41,15 @@ type Envelope struct {
 	EnvID string `json:"envid,omitempty"` // RFC 3461 4.4, decoded
 
 	Recipients []Recipient `json:"-"`
+}
+
+// Since returns from when the time counts in which the message is given up: when it came,
+// or was put back.
+func (e Envelope) Since() time.Time {
+	if e.Back.IsZero() {
+		return e.Time
+	}
+	return e.Back
 }
 
 // A Recipient is one address that a message goes to.

@@ -32,7 +32,10 @@ var ErrNotFound = errors.New("no such message")
 var ErrName = errors.New("not the name of a message")
 
 // A Tree is a spool folder. It may not exist: it is then empty.
-type Tree struct{ Dir string }
+type Tree struct {
+	Dir     string
+	Skipped func(file string) // told of files that All passes over; nil: nobody is
+}
 
 // A Name tells where a message is.
 type Name struct {
@@ -46,7 +49,10 @@ type Frozen struct {
 	From, To string    // paths, without angle brackets; a source route as it is
 	Last     time.Time // of the last attempt; zero where the log does not tell
 	Tries    int
-	Size     int64 // of the whole file
+	Size     int64     // of the whole file
+	Login    string    // who logged in to send it, as the client wrote the name; empty: not known
+	Account  string    // user@domain of that login
+	Changed  time.Time // when the file was written
 }
 
 // path returns the file of a message in a folder of its leaf.
@@ -89,10 +95,18 @@ func (t Tree) All() iter.Seq2[Frozen, error] {
 					if ok && !yield(f, nil) {
 						return
 					}
+					if file := filepath.Join(leaf, entry.Name()); !ok && t.Skipped != nil && !isGone(file) {
+						t.Skipped(file)
+					}
 				}
 			}
 		}
 	}
+}
+
+func isGone(file string) bool {
+	_, err := os.Lstat(file)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // numbers returns the folders of a folder that are numbers, in their order.
@@ -131,7 +145,8 @@ func (t Tree) read(n Name) (Frozen, bool) {
 	if f.From, f.To, err = readEnvelope(file); err != nil {
 		return f, false
 	}
-	f.Last, f.Tries = t.attempts(n)
+	f.Changed = info.ModTime()
+	t.readLog(&f)
 	return f, true
 }
 
@@ -161,43 +176,50 @@ func readEnvelope(r io.Reader) (from, to string, err error) {
 }
 
 func envelopePath(line, command string) (string, bool) {
-	if len(line) < len(command) || !strings.EqualFold(line[:len(command)], command) {
+	rest, ok := cutCommand(line, command)
+	if !ok {
 		return "", false
 	}
-	_, rest, ok := strings.Cut(line, "<")
+	if path, _, ok := cutPath(rest); ok {
+		return path, true
+	}
+	// What the queue would not take is shown all the same.
+	_, rest, ok = strings.Cut(rest, "<")
 	path, _, closed := strings.Cut(rest, ">")
 	return path, ok && closed
 }
 
-// attempts reads the log of a message: each attempt begins with a line
-// "[PeekTime] EPOCH : TIME" (docs/reference/delivery.md 1.6).
-func (t Tree) attempts(n Name) (last time.Time, tries int) {
-	path, err := t.path(n, logDir)
+// readLog reads what the log of a message tells: who sent it, and the attempts, each of
+// which begins with a line "[PeekTime] EPOCH : TIME" (docs/reference/delivery.md 1.6).
+func (t Tree) readLog(f *Frozen) {
+	path, err := t.path(f.Name, logDir)
 	if err != nil {
-		return last, 0
+		return
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return last, 0
+		return
 	}
 	defer file.Close()
-	return countAttempts(file)
+	b := bufio.NewReader(file)
+	f.Login, f.Account = readOrigin(b)
+	f.Last, f.Tries = countAttempts(b)
 }
 
-func countAttempts(r io.Reader) (last time.Time, tries int) {
-	s := bufio.NewScanner(r)
-	for s.Scan() {
-		rest, ok := strings.CutPrefix(s.Text(), "[PeekTime] ")
-		if !ok {
-			continue
+func countAttempts(b *bufio.Reader) (last time.Time, tries int) {
+	for start := true; ; { // a line may be of any length
+		line, err := b.ReadSlice('\n')
+		if rest, ok := strings.CutPrefix(string(line), peekTime); ok && start {
+			number, _, _ := strings.Cut(strings.TrimRight(rest, "\r\n"), " ")
+			if epoch, err := strconv.ParseInt(number, 10, 64); err == nil {
+				last = time.Unix(epoch, 0)
+				tries++
+			}
 		}
-		number, _, _ := strings.Cut(rest, " ")
-		if epoch, err := strconv.ParseInt(number, 10, 64); err == nil {
-			last = time.Unix(epoch, 0)
-			tries++
+		if start = err == nil; err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return last, tries
 		}
 	}
-	return last, tries
 }
 
 // Exists returns nil when there is such a frozen message.

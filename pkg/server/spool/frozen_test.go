@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,24 +50,48 @@ func write(t *testing.T, name, text string) {
 }
 
 func TestAttemptsAreCountedInTheLog(t *testing.T) {
-	tree := Tree{t.TempDir()}
-	write(t, filepath.Join(tree.Dir, "0/0/slog/x"), "[PeekTime] 100 : a\r\n<<\n[PeekTimes] 5 : b\n>>\n[PeekTime] bad : c\n[PeekTime] 200 : d")
-	last, tries := tree.attempts(Name{File: "x"})
-	if !last.Equal(time.Unix(200, 0)) || tries != 2 {
-		t.Errorf("last attempt %v of %d, want %v of 2", last, tries, time.Unix(200, 0))
+	tree := Tree{Dir: t.TempDir()}
+	write(t, filepath.Join(tree.Dir, "0/0/slog/x"), "[PeekTime] 100 : a\r\n<<\n[PeekTimes] 5 : b\n>>\n[PeekTime] bad : c\n"+
+		strings.Repeat("y", 100_000)+"[PeekTime] 7 : z\n[PeekTime] 200 : d")
+	f := Frozen{Name: Name{File: "x"}}
+	tree.readLog(&f)
+	if !f.Last.Equal(time.Unix(200, 0)) || f.Tries != 2 {
+		t.Errorf("last attempt %v of %d, want %v of 2", f.Last, f.Tries, time.Unix(200, 0))
 	}
 }
 
 func TestNoSpoolIsAnEmptySpool(t *testing.T) {
-	for f, err := range (Tree{filepath.Join(t.TempDir(), "none")}).All() {
+	for f, err := range (Tree{Dir: filepath.Join(t.TempDir(), "none")}).All() {
 		t.Errorf("message %v, %v", f, err)
+	}
+}
+
+func TestFrozenFilesThatAreNoMessagesAreNamed(t *testing.T) {
+	tree := Tree{Dir: t.TempDir()}
+	folder := filepath.Join(tree.Dir, "0/0/froz")
+	write(t, filepath.Join(folder, "a"), strings.Replace(good, "<bob@y.test>", `<"b>ob"@y.test>`, 1))
+	write(t, filepath.Join(folder, "b"), strings.Replace(good, "<bob@y.test>", "<b\xf6b@y.test>", 1))
+	write(t, filepath.Join(folder, "none"), "x")
+	var skipped, listed []string
+	tree.Skipped = func(file string) { skipped = append(skipped, file) }
+	for f, err := range tree.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, f.To)
+	}
+	if want := []string{filepath.Join(folder, "none")}; !slices.Equal(skipped, want) {
+		t.Errorf("named %q, want %q", skipped, want)
+	}
+	if want := []string{`"b>ob"@y.test`, "b\xf6b@y.test"}; !slices.Equal(listed, want) {
+		t.Errorf("listed %q, want %q", listed, want)
 	}
 }
 
 // TestLinksAreNoMessages: a name from the wire must not lead out of the spool,
 // nor may a link in it.
 func TestLinksAreNoMessages(t *testing.T) {
-	tree := Tree{filepath.Join(t.TempDir(), "spool")}
+	tree := Tree{Dir: filepath.Join(t.TempDir(), "spool")}
 	write(t, filepath.Join(tree.Dir, "0/0/froz/real"), good)
 	outside := filepath.Join(filepath.Dir(tree.Dir), "outside")
 	write(t, outside, good)

@@ -269,15 +269,23 @@ func (l *Lease) write(changed map[int]slot, sync bool) error {
 	return nil
 }
 
+// untried begins the note of what does not count as an attempt.
+const untried = "not tried: "
+
 // note adds to the log of the message, which is for people: that it cannot be
 // written keeps nothing up.
 func (l *Lease) note(outcomes map[int]Outcome) {
 	var text strings.Builder
 	now := l.q.opts.Clock().Format(time.RFC3339)
 	for _, place := range slices.Sorted(maps.Keys(outcomes)) {
-		if o := outcomes[place]; o.Note != "" {
-			fmt.Fprintf(&text, "%s <%s> %s\n", now, l.Recipients[place].Address, printable(o.Note))
+		o := outcomes[place]
+		if o.Note == "" {
+			continue
 		}
+		if o.Free && o.State == StateQueued {
+			o.Note = untried + o.Note
+		}
+		fmt.Fprintf(&text, "%s <%s> %s\n", now, l.Recipients[place].Address, printable(o.Note))
 	}
 	if text.Len() == 0 {
 		return

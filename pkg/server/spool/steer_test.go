@@ -156,7 +156,7 @@ func TestWhatWaitsForADestinationIsSteered(t *testing.T) {
 func frozen(t *testing.T, dir string) string {
 	t.Helper()
 	var all []string
-	for f, err := range (Tree{dir}).All() {
+	for f, err := range (Tree{Dir: dir}).All() {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func (l *Lease) freeze(place int, last Attempt) (Name, error) {
 		last.Time = q.opts.Clock()
 	}
 	err = q.keep(n, logDir, func(w io.Writer) error {
-		_, err := io.WriteString(w, before+last.String())
+		_, err := io.WriteString(w, l.origin()+before+last.String())
 		return err
 	})
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 )
 
 // tree returns the reference's tree, which is beside the live queue.
-func (q *Queue) tree() Tree { return Tree{filepath.Dir(q.dir)} }
+func (q *Queue) tree() Tree { return Tree{Dir: filepath.Dir(q.dir)} }
 
 // maxName is how long a name of the reference may be to be kept in a key.
 const maxName = 150

@@ -65,9 +65,50 @@ func (a Attempt) String() string {
 	return b.String()
 }
 
+// What a log says of who sent a message, before the first attempt. The reference writes
+// no such lines, and passes over them.
+const (
+	loginLine   = "Login = "
+	accountLine = "Account = "
+)
+
+// origin returns these lines for a message of the queue.
+func (e Envelope) origin() string {
+	var b strings.Builder
+	for _, line := range [][2]string{{loginLine, e.Login}, {accountLine, e.Account}} {
+		if line[1] != "" {
+			fmt.Fprintf(&b, "%s\"%s\"\n", line[0], treeText(line[1]))
+		}
+	}
+	return b.String()
+}
+
+// readOrigin reads them, where they are there.
+func readOrigin(b *bufio.Reader) (login, account string) {
+	for _, line := range []struct {
+		word string
+		to   *string
+	}{{loginLine, &login}, {accountLine, &account}} {
+		if head, _ := b.Peek(len(line.word)); string(head) != line.word {
+			continue
+		}
+		if text, err := b.ReadString('\n'); err == nil {
+			*line.to = unquote(text[len(line.word):])
+		}
+	}
+	return login, account
+}
+
+func unquote(value string) string {
+	return treeText(strings.TrimSuffix(strings.TrimPrefix(strings.TrimRight(value, "\r\n"), "\""), "\""))
+}
+
+// peekTime begins the line that begins an attempt.
+const peekTime = "[PeekTime] "
+
 // peekLine is the line that begins an attempt.
 func peekLine(t time.Time) string {
-	return fmt.Sprintf("[PeekTime] %d : %s\n", t.Unix(), t.Local().Format(treeTime))
+	return fmt.Sprintf(peekTime+"%d : %s\n", t.Unix(), t.Local().Format(treeTime))
 }
 
 // treeText is a text as one line.
@@ -175,7 +216,7 @@ func history(text, address string) string {
 			b.WriteString(strings.TrimRight(line, "\n") + "\n")
 			continue
 		}
-		if note, ok := strings.CutPrefix(rest, "<"+address+"> "); ok {
+		if note, ok := strings.CutPrefix(rest, "<"+address+"> "); ok && !strings.HasPrefix(note, untried) {
 			b.WriteString(Attempt{Time: at, Text: note}.String())
 		}
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -61,10 +62,14 @@ func (q *Queue) takeFile(s source, f tabfile.File, when func(s source, log strin
 	}
 	file.Time = timeOf(s.Name, file, q.opts.Clock())
 	log := ""
-	if s.dir != frozenDir { // what is submitted begins anew
-		if log, err = q.oldLog(s.Name); err != nil {
-			return taken{}, err
-		}
+	if s.dir == frozenDir { // what is submitted begins anew
+		file.Back = q.opts.Clock()
+		err = q.oldOrigin(s.Name, &file.Envelope)
+	} else {
+		log, err = q.oldLog(s.Name)
+	}
+	if err != nil {
+		return taken{}, err
 	}
 	m, err = q.store(key, file, when(s, log))
 	if err == nil && log != "" {
@@ -128,6 +133,25 @@ func (q *Queue) oldLog(n Name) (string, error) {
 		text += "\n" // ours is appended
 	}
 	return text, errors.Join(err, f.Close())
+}
+
+// oldOrigin reads who sent a frozen message, where its log tells.
+func (q *Queue) oldOrigin(n Name, e *Envelope) error {
+	path, err := q.tree().path(n, logDir)
+	if err != nil {
+		return err
+	}
+	f, err := q.fs.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if login, account := readOrigin(bufio.NewReader(f)); login != "" || account != "" {
+		e.Login, e.Account = login, account
+	}
+	return f.Close()
 }
 
 // compare returns nil when a message of the live queue is what a file holds.

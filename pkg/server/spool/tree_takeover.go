@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -194,7 +195,7 @@ func (t *taking) batch(ctx context.Context, leaf Name, dir string, files []strin
 			}
 		case errors.Is(err, fs.ErrNotExist):
 		default:
-			t.left(filepath.Join(dir, file), err)
+			t.left(path, err)
 			if errors.Is(err, syscall.ENOSPC) {
 				stop = err // it is the same for the rest
 			}
@@ -217,7 +218,7 @@ func (t *taking) when(s source, log string) slot {
 	if s.dir != resendDir {
 		return slot{state: StateQueued}
 	}
-	last, tries := countAttempts(strings.NewReader(log))
+	last, tries := countAttempts(bufio.NewReader(strings.NewReader(log)))
 	now := slot{state: StateQueued, tries: min(tries, maxTries)}
 	if t.due != nil && tries > 0 {
 		now.until = max(t.due(last, tries).Unix(), 0)

@@ -112,13 +112,13 @@ func TestOldMessageIsTakenOverWithItsFacts(t *testing.T) {
 	if err := l.End(map[int]Outcome{0: {State: StateFrozen}}); err != nil {
 		t.Fatal(err)
 	}
-	tree := Tree{dir}
+	tree := Tree{Dir: dir}
 	frozen, err := tree.Message(n)
 	if got, want := read(t, frozen, err), strings.Replace(oldMessage, "bare\nno end", "bare\r\nno end\r\n", 1); stripTime(got) != stripTime(want) {
 		t.Errorf("frozen file:\n%q, want\n%q", got, want)
 	}
 	log, err := tree.Log(n)
-	if got := read(t, log, err); !strings.HasPrefix(got, slog+"\n[PeekTime] 1800000000 : ") || !strings.HasSuffix(got, "SMTP-Error = \"550 no\"\n>>\n") {
+	if got := read(t, log, err); !strings.HasPrefix(got, "Login = \"ann:x.test\"\n"+slog+"\n[PeekTime] 1800000000 : ") || !strings.HasSuffix(got, "SMTP-Error = \"550 no\"\n>>\n") {
 		t.Errorf("log of the frozen message: %q", got)
 	}
 	if err := q.Submit(n); err != nil {
@@ -170,7 +170,7 @@ func TestFilesThatAreNoMessagesArePutAsideAndNamed(t *testing.T) {
 	q, _ := openQueue(t, dir)
 	bad := func(name string) string { return filepath.Join(dir, badDir, name) }
 	want := Takeover{
-		Messages: 1, Aside: []string{bad("0-0-mess-1.rej.2"), bad("0-0-rsnd-2.empty"), bad("0-0-rsnd-3.good")}, Left: []string{filepath.Join("mess", "8.link")},
+		Messages: 1, Aside: []string{bad("0-0-mess-1.rej.2"), bad("0-0-rsnd-2.empty"), bad("0-0-rsnd-3.good")}, Left: []string{link},
 	}
 	if diff := cmp.Diff(want, takeOver(t, q, nil)); diff != "" {
 		t.Errorf("taken over (-want +got):\n%s", diff)
@@ -195,10 +195,15 @@ func TestFrozenMessageIsAsTheReferenceWritesIt(t *testing.T) {
 	q, c := openQueue(t, dir)
 	e := sample
 	e.Domain, e.Ret, e.EnvID, e.Mail = "mail.test", "FULL", "a=b", "MAIL FROM:<other@x.test>"
+	e.Login, e.Account = "ann", "ann@x.test\n[PeekTime] 1 : forged"
 	put(t, q, e, "Subject: x\r\n\r\n.dot\r\n..\r\n")
 	l := lease(t, q)
 	if err := l.End(map[int]Outcome{0: {State: StateQueued, Until: c.now, Note: "451 later"}, 1: {State: StateQueued, Until: c.now, Note: "452 full"}}); err != nil {
 		t.Fatal(err)
+	}
+	l = lease(t, q)
+	if err := l.End(map[int]Outcome{0: {State: StateQueued, Until: c.now, Free: true, Note: "busy"}, 1: {State: StateQueued, Until: c.now, Free: true, Note: "busy"}}); err != nil {
+		t.Fatal(err) // that is no attempt
 	}
 	l = lease(t, q)
 	var names []Name
@@ -228,7 +233,7 @@ func TestFrozenMessageIsAsTheReferenceWritesIt(t *testing.T) {
 	if err := l.End(map[int]Outcome{0: {State: StateFrozen}, 1: {State: StateFrozen}}); err != nil {
 		t.Fatal(err)
 	}
-	tree := Tree{dir}
+	tree := Tree{Dir: dir}
 	f, err := tree.Message(n)
 	want := "[192.0.2.7]:5123;[127.0.0.1]:0;" + e.Time.Local().Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\nmail.test\r\nS2\r\n" +
 		"MAIL FROM:<a@x.test> BODY=8BITMIME RET=FULL ENVID=a+3Db\r\nRCPT TO:<täg@foo.test> NOTIFY=NEVER ORCPT=rfc822;x@y\r\n<<MAIL-DATA>>\r\n" +
@@ -237,7 +242,7 @@ func TestFrozenMessageIsAsTheReferenceWritesIt(t *testing.T) {
 		t.Errorf("frozen file:\n%q, want\n%q", got, want)
 	}
 	log, err := tree.Log(n)
-	want = "[PeekTime] 1800000000 : T\n<<\nErrCode   = -1\nErrString = Delivery error\n452 full\n>>\n" +
+	want = "Login = \"ann\"\nAccount = \"ann@x.test?[PeekTime] 1 : forged\"\n[PeekTime] 1800000000 : T\n<<\nErrCode   = -1\nErrString = Delivery error\n452 full\n>>\n" +
 		"[PeekTime] 1800000000 : T\n<<\nErrCode   = -1\nErrString = Bad??things\nErrInfo   = mx.test\nSMAIL\n [PeekTime] 1 : forged\n >>\n" +
 		"SMTP-Error = \"550-first\r\n550 ?[31mred\r\n SMTP-Server = 'x'\"\nSMTP-Server = \"mx.test\"\n>>\n"
 	if got := read(t, log, err); got != strings.ReplaceAll(want, " T\n", " "+c.now.Local().Format(treeTime)+"\n") {
@@ -254,18 +259,22 @@ func TestFrozenMessageIsAsTheReferenceWritesIt(t *testing.T) {
 		t.Fatalf("listed %+v, want two messages", listed)
 	}
 	for _, f := range listed {
-		if f.Name == n && (f.From != "a@x.test" || f.To != "täg@foo.test" || f.Tries != 2 || !f.Last.Equal(c.now)) {
+		if f.Name == n && (f.From != "a@x.test" || f.To != "täg@foo.test" || f.Tries != 2 || !f.Last.Equal(c.now) || f.Login != "ann" || !strings.HasPrefix(f.Account, "ann@x.test?")) {
 			t.Errorf("listed as %+v", f)
 		}
 	}
 	if err := tree.Delete(names[0]); err != nil {
 		t.Errorf("delete: %v", err)
 	}
+	c.now = c.now.Add(time.Hour)
 	if err := q.Submit(n); err != nil {
 		t.Fatal(err)
 	}
 	l = lease(t, q)
 	back := l.Envelope
+	if back.Login != "ann" || !strings.HasPrefix(back.Account, "ann@x.test?") || !back.Back.Equal(c.now) {
+		t.Errorf("submitted as %+v", back)
+	}
 	if back.From != "a@x.test" || back.Ret != "FULL" || back.EnvID != "a=b" || back.Body != "8BITMIME" || back.Recipients[0] != (Recipient{Address: "täg@foo.test", Notify: "NEVER", ORcpt: "rfc822;x@y"}) {
 		t.Errorf("submitted as %+v", back)
 	}
