@@ -22,12 +22,13 @@ func frozVerb() verb {
 		short: "List frozen messages, submit them again, or delete them",
 		long: `List the frozen messages of the server, put some back to be delivered, or delete
 them. Which ones: those of these files, or those that match all of --match and
---older. A filter is name=pattern with * and ?; the names are file, sender, recipient
-and domain (of the recipient). Of filters of one name one is to match. --older is
-about the last attempt, by the clock of the server, which is taken for that here.
+--older. A filter is name=pattern with * and ?; the names are file, sender, recipient,
+domain (of the recipient) and user (who logged in to send it). Of filters of one name
+one is to match. --older is about the last attempt, by the clock of the server.
 
 Without a filter only list does anything; --all is for everything. With --dry-run
-submit and delete list what they would do it to. It works with XMail too.`,
+submit and delete list what they would do it to. It works with XMail too, which does
+not know who logged in.`,
 		options:  filterOptions(),
 		run:      (*program).runFroz,
 		complete: completeActions("list", "submit", "delete"),
@@ -61,18 +62,25 @@ func unbracket(path string) string { return strings.TrimSuffix(strings.TrimPrefi
 // A frozFilter picks rows of frozlist.
 type frozFilter struct {
 	patterns map[string][]string
-	before   time.Time // of the last attempt; zero: any time
+	older    time.Duration  // since the last attempt; below 0: any time
+	users    []string       // filters that only the server can apply, as it takes them
+	before   time.Time      // of the last attempt; zero: any time
+	zone     *time.Location // of the times in the rows
 }
 
-func newFrozFilter(o *options, now time.Time) (frozFilter, error) {
-	f := frozFilter{patterns: map[string][]string{}}
+func newFrozFilter(o *options) (frozFilter, error) {
+	f := frozFilter{patterns: map[string][]string{}, older: -1}
 	if names := o.words[2:]; len(names) > 0 {
 		f.patterns["file"] = names
 	}
 	for _, m := range o.bulk.match {
 		name, pattern, _ := strings.Cut(m, "=")
+		if name == "user" {
+			f.users = append(f.users, m)
+			continue
+		}
 		if frozFields[name] == nil {
-			return f, usagef("--match %s: %q is none of file, sender, recipient, domain", m, name)
+			return f, usagef("--match %s: %q is none of file, sender, recipient, domain, user", m, name)
 		}
 		f.patterns[name] = append(f.patterns[name], unbracket(pattern))
 	}
@@ -81,9 +89,29 @@ func newFrozFilter(o *options, now time.Time) (frozFilter, error) {
 		if err != nil {
 			return f, usagef("--older: %v", err)
 		}
-		f.before = now.Add(-age)
+		f.older = age
 	}
 	return f, nil
+}
+
+// at says which time it is at the server, whose zone the times of its lists are in: its
+// greeting tells both. Where that is no different from here the rules of this machine
+// tell how it was at other times of the year.
+func (f *frozFilter) at(greeting string, here time.Time) {
+	now := here
+	if i := strings.LastIndex(greeting, "; "); i >= 0 {
+		if t, err := time.Parse("Mon, 2 Jan 2006 15:04:05 -0700", strings.TrimSpace(greeting[i+2:])); err == nil {
+			now = t
+		}
+	}
+	f.zone = now.Location()
+	_, there := now.Zone()
+	if _, offset := now.In(here.Location()).Zone(); offset == there {
+		f.zone = here.Location()
+	}
+	if f.older >= 0 {
+		f.before = now.Add(-f.older)
+	}
 }
 
 // parseAge reads a number of seconds, or one with s, m, h, d or w, as the server does.
@@ -107,7 +135,7 @@ func parseAge(text string) (time.Duration, error) {
 // not old.
 func (f frozFilter) match(row []string) bool {
 	if !f.before.IsZero() {
-		at, err := time.ParseInLocation(time.DateTime, row[frozTime], time.Local)
+		at, err := time.ParseInLocation(time.DateTime, row[frozTime], f.zone)
 		if err != nil || at.After(f.before) {
 			return false
 		}
@@ -132,7 +160,7 @@ func (p *program) runFroz(o *options) int {
 	}
 	var filter frozFilter
 	if err == nil {
-		filter, err = newFrozFilter(o, p.time())
+		filter, err = newFrozFilter(o)
 	}
 	var dialer ctrl.Dialer
 	if err == nil {
@@ -161,7 +189,11 @@ func (p *program) froz(ctx context.Context, client *ctrl.Client, o *options, fil
 	show := action == "list" || o.bulk.dryRun
 	known, _ := commands.Lookup("frozlist")
 	out := newListWriter(o.format, p.stdout, shape{columns: known.Rows}, term.IsTerminal(int(p.stdout.Fd())))
-	resp, err := client.Do(ctx, "frozlist")
+	filter.at(client.Greeting(), p.time())
+	if err := knowsUsers(ctx, client, filter); err != nil {
+		return err
+	}
+	resp, err := client.Do(ctx, append([]string{"frozlist"}, filter.users...)...)
 	if err != nil {
 		return err
 	}
@@ -195,6 +227,33 @@ func (p *program) froz(ctx context.Context, client *ctrl.Client, o *options, fil
 		return nil
 	}
 	return p.changeFrozen(ctx, client, o, rows, stopping)
+}
+
+// knowsUsers returns an error where the server would not look at the filters that only it
+// can apply: XMail lists everything, whatever follows frozlist.
+func knowsUsers(ctx context.Context, client *ctrl.Client, filter frozFilter) error {
+	if len(filter.users) == 0 {
+		return nil
+	}
+	resp, err := client.Do(ctx, "help", "frozlist")
+	var refused *ctrl.Error
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	known := false
+	if err == nil {
+		for line, err := range resp.Lines() {
+			if err != nil {
+				return err
+			}
+			row := ctrl.SplitRow(line)
+			known = known || len(row) > 1 && row[0] == "argument" && row[1] == "filter"
+		}
+	}
+	if !known {
+		return &ctrl.Error{Code: ctrl.CodeCommand, Text: "this server does not know who sent its frozen messages"}
+	}
+	return nil
 }
 
 // changeFrozen submits or deletes messages. One that is gone meanwhile is no failure.
