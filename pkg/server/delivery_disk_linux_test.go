@@ -94,7 +94,9 @@ func TestFullDisks(t *testing.T) {
 	m.settle()
 
 	free = fill(t, sending)
-	if err := a.trySubmit("ann@a.test", text("refused"), "ben@b.test"); err == nil || !strings.HasPrefix(err.Error(), "4") {
+	// One that is small finds room in the file of a message that is done with.
+	big := text("refused") + strings.Repeat("text of a message that needs room\r\n", 10_000)
+	if err := a.trySubmit("ann@a.test", big, "ben@b.test"); err == nil || !strings.HasPrefix(err.Error(), "4") {
 		t.Errorf("submission to a full disk: %v, want a reply of 4xx", err)
 	}
 	free()
