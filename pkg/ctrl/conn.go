@@ -37,6 +37,7 @@ type conn struct {
 	nc      net.Conn // raw, or TLS over it
 	w       *bufio.Writer
 	r       lineReader
+	by      time.Time // when the line that is read must be complete
 	native  bool
 	session Session
 
@@ -82,6 +83,7 @@ func (c *conn) read(p []byte) (int, error) {
 	if err := c.w.Flush(); err != nil {
 		return 0, err
 	}
+	c.readBy(c.by)
 	return c.nc.Read(p)
 }
 
@@ -137,7 +139,7 @@ func (c *conn) tell() {
 
 // readLine returns the next line, which must be complete at the time given.
 func (c *conn) readLine(limit int, by time.Time) ([]byte, error) {
-	c.readBy(by)
+	c.by = by // for when it is not there already
 	return c.r.line(limit)
 }
 

@@ -40,12 +40,11 @@ func (w *ListWriter) Row(fields ...string) error {
 			b = append(b, '\t')
 		}
 		b = append(b, '"')
-		for j := range len(f) {
-			switch c := f[j]; c {
-			case '\t', '\r', '\n', 0:
-				b = append(b, '?')
-			default:
-				b = append(b, c)
+		from := len(b)
+		b = append(b, f...)
+		for j, c := range b[from:] {
+			if c <= '\r' && (c == '\t' || c == '\r' || c == '\n' || c == 0) {
+				b[from+j] = '?'
 			}
 		}
 		b = append(b, '"')

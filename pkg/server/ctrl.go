@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -241,10 +242,14 @@ func (s *Server) logLogin(e ctrl.LoginEvent) {
 }
 
 func (s *Server) logCommand(e ctrl.CommandEvent) {
-	level := s.log.Debug
+	level := slog.LevelDebug
 	if c, ok := commands.Lookup(e.Request.Command); ok && c.Changes {
-		level = s.log.Info
+		level = slog.LevelInfo
 	}
-	level("control command", "session", e.Request.Session.ID, "user", e.Request.Session.User, "address", e.Request.Session.RemoteAddr.String(),
+	ctx := context.Background()
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	s.log.Log(ctx, level, "control command", "session", e.Request.Session.ID, "user", e.Request.Session.User, "address", e.Request.Session.RemoteAddr.String(),
 		"command", e.Request.Command, "args", commands.Mask(e.Request.Command, e.Request.Args), "code", int(e.Code), "duration", e.Duration)
 }

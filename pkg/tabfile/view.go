@@ -9,6 +9,10 @@ type Row struct{ l *line }
 // Fields returns the fields of the row.
 func (r Row) Fields() []string { return Split(r.l.body()) }
 
+// AppendFields appends the fields of the row to dst. With room in dst it allocates
+// only for fields that contain \".
+func (r Row) AppendFields(dst []string) []string { return AppendSplit(dst, r.l.body()) }
+
 // Field returns field i, counted from 0, or "" where the row has fewer.
 func (r Row) Field(i int) string {
 	field, _ := Field(r.l.body(), i)

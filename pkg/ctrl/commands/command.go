@@ -6,10 +6,10 @@ package commands
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // A Kind says what kind of reply a successful command has.
@@ -50,6 +50,15 @@ type Command struct {
 
 var all = sync.OnceValue(build)
 
+// places has the places of the commands in all by their names.
+var places = sync.OnceValue(func() map[string]int {
+	m := make(map[string]int, len(all()))
+	for i, c := range all() {
+		m[c.Name] = i
+	}
+	return m
+})
+
 // All returns all commands, sorted by name.
 func All() []Command { return slices.Clone(all()) }
 
@@ -60,13 +69,7 @@ func Common() []ctrl.Code {
 
 // Lookup returns the command of that name, whose ASCII letters may be of any case.
 func Lookup(name string) (Command, bool) {
-	name = strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, name)
-	i, ok := slices.BinarySearchFunc(all(), name, func(c Command, name string) int { return strings.Compare(c.Name, name) })
+	i, ok := places()[tabfile.Fold(name)]
 	if !ok {
 		return Command{}, false
 	}

@@ -62,18 +62,7 @@ func (s *Service) AliasDel(ctx context.Context, domain, name string) error {
 
 // Aliases returns the aliases whose columns match the patterns.
 func (s *Service) Aliases(domain, name, account string) iter.Seq[mailroot.Alias] {
-	aliases := s.root.Aliases()
-	row := func(a mailroot.Alias) tabfile.Row { return a.Row }
-	switch {
-	case isPattern(domain):
-	case isPattern(name):
-		aliases = inFileOrder(s.root.AliasesOf(domain), row)
-	default:
-		aliases = s.root.AliasesNamed(domain, name)
-	}
-	return filter(aliases, func(a mailroot.Alias) bool {
-		return tabfile.Match(domain, a.Domain) && tabfile.Match(name, a.Name) && tabfile.Match(account, a.Target)
-	})
+	return filter(s.root.AliasesLike(domain, name), func(a mailroot.Alias) bool { return tabfile.Match(account, a.Target) })
 }
 
 // ExtAliasAdd makes a local account known by the remote address. Neither the

@@ -285,16 +285,5 @@ func (s *Service) UserAuth(ctx context.Context, domain, name, password string) e
 // Users returns the accounts whose domain and name match the patterns, in the
 // order of the table.
 func (s *Service) Users(domain, name string) iter.Seq[mailroot.User] {
-	users := s.root.Users()
-	row := func(u mailroot.User) tabfile.Row { return u.Row }
-	switch {
-	case isPattern(domain):
-	case isPattern(name):
-		users = inFileOrder(s.root.UsersOf(domain), row)
-	default:
-		users = s.root.UsersNamed(domain, name)
-	}
-	return filter(users, func(u mailroot.User) bool {
-		return tabfile.Match(domain, u.Domain) && tabfile.Match(name, u.Name)
-	})
+	return s.root.UsersLike(domain, name)
 }

@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/xmaild/xmaild/pkg/ctrl"
 	"github.com/xmaild/xmaild/pkg/ctrl/commands"
@@ -77,12 +79,19 @@ var groups = []map[string]command{
 	accountCommands, securityCommands, rightsCommands, sessionCommands, resolveCommands,
 }
 
+// grouped has the commands of all groups.
+var grouped = sync.OnceValue(func() map[string]command {
+	all := make(map[string]command)
+	for _, group := range groups {
+		maps.Copy(all, group)
+	}
+	return all
+})
+
 // table has the commands by their names; "quit" is answered by the connection.
 func table(name string) command {
-	for _, group := range groups {
-		if f := group[name]; f != nil {
-			return f
-		}
+	if f := grouped()[name]; f != nil {
+		return f
 	}
 	switch name {
 	case "noop", "quit":
@@ -90,7 +99,7 @@ func table(name string) command {
 	case "help":
 		return help
 	case "sync":
-		return sync
+		return syncAll
 	case "try":
 		return tried
 	case "begin":
@@ -106,7 +115,7 @@ func table(name string) command {
 // noop also stands for a quit that is tried.
 func noop(context.Context, *call) ctrl.Reply { return ctrl.OK() }
 
-func sync(ctx context.Context, c *call) ctrl.Reply { return c.answer(c.admin.Sync(ctx)) }
+func syncAll(ctx context.Context, c *call) ctrl.Reply { return c.answer(c.admin.Sync(ctx)) }
 
 // help lists the commands, or what there is to know of one, for programs.
 func help(_ context.Context, c *call) ctrl.Reply {

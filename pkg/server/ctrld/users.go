@@ -8,7 +8,6 @@ import (
 	"github.com/xmaild/xmaild/pkg/ctrl"
 	"github.com/xmaild/xmaild/pkg/server/admin"
 	"github.com/xmaild/xmaild/pkg/server/auth"
-	"github.com/xmaild/xmaild/pkg/server/mailroot"
 )
 
 var userCommands = map[string]command{
@@ -40,16 +39,30 @@ var userCommands = map[string]command{
 
 // shown is what the password column of a list has: nothing at CompatLevel 1.
 func (c *call) shown(p auth.Password) string {
-	if c.admin.Root().Vars().CompatLevel() >= 1 {
+	if c.hidesPasswords() {
 		return ""
 	}
 	clear, _ := p.Clear()
 	return clear
 }
 
+func (c *call) hidesPasswords() bool { return c.admin.Root().Vars().CompatLevel() >= 1 }
+
 func userList(_ context.Context, c *call) ctrl.Reply {
-	return list(c.admin.Users(c.arg(0, "*"), c.arg(1, "*")), func(u mailroot.User) []string {
-		return []string{u.Domain, u.Name, c.shown(u.Password()), u.Type}
+	hidden := c.hidesPasswords()
+	return ctrl.List(func(w *ctrl.ListWriter) error {
+		var row []string // one for all, since there may be a million
+		for u := range c.admin.Users(c.arg(0, "*"), c.arg(1, "*")) {
+			clear := ""
+			if !hidden {
+				clear, _ = u.Password().Clear()
+			}
+			row = append(row[:0], u.Domain, u.Name, clear, u.Type)
+			if err := w.Row(row...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -3,6 +3,7 @@ package mailroot
 import (
 	"iter"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/auth"
@@ -158,12 +159,17 @@ func (t Tables) LoginHook(typed string) ([]string, error) {
 func (t Tables) hook(action string, domains ...string) ([]string, error) {
 	var names []string
 	for _, domain := range domains {
-		if IsComponent(domain) {
-			names = append(names, tabfile.Fold(domain), domain)
+		if !IsComponent(domain) {
+			continue
+		}
+		for _, name := range []string{tabfile.Fold(domain), domain} {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
 	for _, name := range append(names, "") {
-		v, err := t.file(hooksDir+"/"+name+".tab", hooksSchema)
+		v, err := t.lately(hooksDir+"/"+name+".tab", hooksSchema)
 		if err != nil {
 			return nil, err
 		}

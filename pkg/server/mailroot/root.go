@@ -63,6 +63,9 @@ func Open(ctx context.Context, dir string, o Options) (*Root, error) {
 		file: func(name string, schema *tabfile.Schema) (*tabfile.View, error) {
 			return r.Store.File(name, schema)
 		},
+		lately: func(name string, schema *tabfile.Schema) (*tabfile.View, error) {
+			return r.Store.FileLately(name, schema)
+		},
 	}
 	r.Store, err = tabfile.Open(ctx, tabfile.Options{
 		Root: dir, FS: r.fs, Tables: rootSchemas, SchemaOf: SchemaFor, Modes: r.Modes, Log: r.Log,

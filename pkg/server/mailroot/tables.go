@@ -11,7 +11,10 @@ import (
 type Tables struct {
 	table func(name string) *tabfile.View
 	file  func(name string, schema *tabfile.Schema) (*tabfile.View, error)
-	owns  func(domain string) bool // nil: no limit; see Within
+	// lately is file for what is asked for by many commands a second: what an editor saved
+	// may show some milliseconds later.
+	lately func(name string, schema *tabfile.Schema) (*tabfile.View, error)
+	owns   func(domain string) bool // nil: no limit; see Within
 }
 
 // Exists reports whether a table of MailRoot itself has its file. One that
@@ -27,15 +30,17 @@ type Tx struct {
 }
 
 func newTx(tx *tabfile.Tx) *Tx {
+	file := func(name string, schema *tabfile.Schema) (*tabfile.View, error) {
+		t, err := tx.File(name, schema)
+		if err != nil {
+			return nil, err
+		}
+		return &t.View, nil
+	}
 	return &Tx{Tx: tx, Tables: Tables{
-		table: func(name string) *tabfile.View { return &tx.Table(name).View },
-		file: func(name string, schema *tabfile.Schema) (*tabfile.View, error) {
-			t, err := tx.File(name, schema)
-			if err != nil {
-				return nil, err
-			}
-			return &t.View, nil
-		},
+		table:  func(name string) *tabfile.View { return &tx.Table(name).View },
+		file:   file,
+		lately: file,
 	}}
 }
 

@@ -51,7 +51,8 @@ func userSchema() *tabfile.Schema {
 }
 
 func parseUser(row tabfile.Row) User {
-	f := row.Fields()
+	var room [8]string // so that a list costs no memory a row
+	f := row.AppendFields(room[:0])
 	id, _ := strconv.ParseUint(f[3], 10, 64) // a row that is readable has a number there
 	return User{Domain: f[0], Name: f[1], Stored: f[2], ID: id, Dir: f[4], Type: f[5], Row: row}
 }
