@@ -22,6 +22,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/policy"
 	"github.com/xmaild/xmaild/pkg/server/pop3d"
 	"github.com/xmaild/xmaild/pkg/server/process"
+	"github.com/xmaild/xmaild/pkg/server/program"
 	"github.com/xmaild/xmaild/pkg/server/psync"
 	"github.com/xmaild/xmaild/pkg/server/resolve"
 	"github.com/xmaild/xmaild/pkg/server/session"
@@ -108,6 +109,9 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 		sending.Roots = s.authorities
 	}
 	m.sender = outbound.New(s.root, dns, sending)
+	if err := program.SweepFolders("", s.root.Dir); err != nil {
+		s.log.Warn("folders of programs stay that a server has left which died", "err", err)
+	}
 	filters := filter.New(s.root, filter.Options{
 		Log: s.log, Clock: s.config.Clock, Timeout: s.config.FilterTimeout, Filters: s.tabLog("filters", s.config.FilterLog),
 	})

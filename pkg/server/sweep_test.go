@@ -2,12 +2,15 @@ package server_test
 
 import (
 	"context"
+	"errors"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server"
+	"github.com/xmaild/xmaild/pkg/server/program"
 	"github.com/xmaild/xmaild/pkg/server/servertest"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
@@ -65,5 +68,20 @@ func TestBansThatHaveExpiredAreSwept(t *testing.T) {
 	}
 	if !strings.Contains(s.Log(), "rows have expired") {
 		t.Error("the log says nothing of what was swept")
+	}
+}
+
+func TestFoldersOfProgramsAreSweptAtTheStart(t *testing.T) {
+	s := servertest.Start(t)
+	left, err := program.NewFolder("", s.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Restart(t)
+	if _, err := os.Stat(left.Path("")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a folder of a server that died is still there (%v)", err)
+		if err := left.Remove(); err != nil {
+			t.Error(err)
+		}
 	}
 }

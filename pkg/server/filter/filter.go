@@ -172,7 +172,7 @@ func (r *Runner) run(ctx context.Context, kind string, m Message, body *io.Secti
 		return Verdict{}
 	}
 	log := r.o.Log.With("filters", kind, "message", m.ID)
-	w, err := newWork(r.o.TempDir, r.head(m), body)
+	w, err := r.newWork(r.head(m), body)
 	if err != nil {
 		log.Error("filters cannot be run", "err", err)
 		return Verdict{Defer: true}

@@ -122,7 +122,7 @@ func (c *Copy) files(words []string, vars map[string]string) error {
 		return nil
 	}
 	if c.w == nil {
-		w, err := newWork(c.r.o.TempDir, c.head(), c.m.Text)
+		w, err := c.r.newWork(c.head(), c.m.Text)
 		if err != nil {
 			return err
 		}

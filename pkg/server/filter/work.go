@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -41,12 +42,12 @@ type work struct {
 
 // newWork makes the folder of a message. head has the lines before it; body is nil
 // where there is no message yet.
-func newWork(temp string, head []byte, body *io.SectionReader) (*work, error) {
-	folder, err := program.NewFolder(temp)
+func (r *Runner) newWork(head []byte, body *io.SectionReader) (*work, error) {
+	folder, err := program.NewFolder(r.o.TempDir, r.root.Dir)
 	if err != nil {
 		return nil, err
 	}
-	w := &work{folder: folder, temp: temp, head: head, body: body}
+	w := &work{folder: folder, temp: r.o.TempDir, head: head, body: body}
 	if body != nil {
 		w.head = append(w.head, dataMarker+"\r\n"...)
 	}
@@ -189,6 +190,7 @@ func (w *work) takeFrom(file *os.File) ([]byte, error) {
 	if err != nil {
 		return nil, localError{err}
 	}
+	_ = os.Remove(kept.Name()) // open it lives on; where that cannot be it is removed later
 	if err := w.copy(kept, now); err != nil {
 		return nil, localError{errors.Join(err, discard(kept))}
 	}
@@ -299,7 +301,13 @@ func (w *work) dropBody() {
 }
 
 // discard closes a temporary file and removes it.
-func discard(file *os.File) error { return errors.Join(file.Close(), os.Remove(file.Name())) }
+func discard(file *os.File) error {
+	err := file.Close()
+	if gone := os.Remove(file.Name()); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}
 
 // A keptBody is a message in a temporary file, which goes when it is closed.
 type keptBody struct {

@@ -49,7 +49,7 @@ func (c *Checker) externalSMTP(ctx context.Context, words []string, cr Credentia
 	if !plain(cr.Name) || !plain(cr.Password) || !plain(cr.Challenge) || !plain(cr.Response) {
 		return false, "", nil
 	}
-	folder, err := program.NewFolder(c.o.TempDir)
+	folder, err := program.NewFolder(c.o.TempDir, c.root.Dir)
 	if err != nil {
 		return false, "", err
 	}

@@ -1,11 +1,14 @@
 package program
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // A Folder is where a program finds and leaves files. It belongs to the user that
@@ -18,12 +21,13 @@ type Folder struct {
 }
 
 // NewFolder makes a folder below parent; "" is [os.TempDir]. [Folder.Remove] removes it.
-func NewFolder(parent string) (*Folder, error) {
+// The owner is what only one server works on, its MailRoot: see [SweepFolders].
+func NewFolder(parent, owner string) (*Folder, error) {
 	uid, gid, other, err := RunsAs()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(parent, "xmaild-")
+	dir, err := os.MkdirTemp(parent, prefix(owner))
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +40,40 @@ func NewFolder(parent string) (*Folder, error) {
 		return nil, errors.Join(err, f.Remove())
 	}
 	return f, nil
+}
+
+// prefix is how the names of the folders of an owner begin.
+func prefix(owner string) string {
+	sum := sha256.Sum256([]byte(owner))
+	return "xmaild-" + hex.EncodeToString(sum[:6]) + "-"
+}
+
+// SweepFolders removes the folders below parent that a server has left which died: those
+// of an owner that nobody else works on at the moment.
+func SweepFolders(parent, owner string) error {
+	uid, _, _, err := RunsAs()
+	if err != nil {
+		return err
+	}
+	if parent == "" {
+		parent = os.TempDir()
+	}
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), prefix(owner)) {
+			continue
+		}
+		// Others may make folders there, and call them what they like.
+		if info, err := e.Info(); err != nil || !info.IsDir() || !belongsTo(info, os.Geteuid(), uid) {
+			continue
+		}
+		errs = append(errs, os.RemoveAll(filepath.Join(parent, e.Name())))
+	}
+	return errors.Join(errs...)
 }
 
 // Path returns the name by which a program knows a file of the folder.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +19,7 @@ import (
 func newFolder(t *testing.T) (f *program.Folder, parent string) {
 	t.Helper()
 	parent = programtest.Dir(t)
-	f, err := program.NewFolder(parent)
+	f, err := program.NewFolder(parent, "owner")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +59,47 @@ func TestProgramAndServerExchangeFiles(t *testing.T) {
 	}
 	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestFoldersOfAServerThatDiedAreSwept has folders of two servers, and what others call
+// by such a name.
+func TestFoldersOfAServerThatDiedAreSwept(t *testing.T) {
+	parent := programtest.Dir(t)
+	var names []string
+	for _, owner := range []string{"/dead", "/dead", "/lives"} {
+		f, err := program.NewFolder(parent, owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := f.Create("message")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, filepath.Base(f.Path("")))
+	}
+	link := names[0] + "-link"
+	if err := os.Symlink("/", filepath.Join(parent, link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := program.SweepFolders(parent, "/dead"); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range left {
+		got = append(got, e.Name())
+	}
+	want := []string{link, names[2]}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("left are %q, want what is no folder, and that of the other server: %q", got, want)
 	}
 }
 

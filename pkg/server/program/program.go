@@ -7,6 +7,7 @@ package program
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,10 @@ import (
 
 // DefaultTimeout is how long an external program may take (docs/design.md).
 const DefaultTimeout = 60 * time.Second
+
+// markVariable is a variable in the environment of a program, another one each time it
+// runs, by which children that have left its group are found when its time is over.
+const markVariable = "XMAILD_RUN"
 
 // outputGap is how long a program that has ended may leave its output open to its
 // children.
@@ -58,7 +63,8 @@ func (r Result) String() string {
 }
 
 // Run runs the program and waits for it. When the time is over ([ErrTimeout]) or ctx
-// ends the program is killed with every process of its group. The error says why there
+// ends the program is killed with every process of its group, and on Linux with all its
+// children, whatever group or session they are in. The error says why there
 // is no [Result]: the program could not be started, or was killed by us.
 func (p Program) Run(ctx context.Context) (Result, error) {
 	limit := p.Timeout
@@ -81,7 +87,9 @@ func (p Program) Run(ctx context.Context) (Result, error) {
 		cmd.Stdout, cmd.Stderr = &out, &out // one writer: exec writes to it from one goroutine
 	}
 	cmd.WaitDelay = outputGap
-	cmd.Cancel = func() error { return killGroup(cmd) }
+	mark := markVariable + "=" + rand.Text()
+	cmd.Env = append(cmd.Env, mark)
+	cmd.Cancel = func() error { return killAll(cmd, mark) }
 	if cmd.Dir, err = prepare(cmd, p.Dir); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", p.Path, err)
 	}

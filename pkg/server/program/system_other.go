@@ -20,8 +20,11 @@ func RunsAs() (uid, gid int, other bool, err error) { return -1, -1, false, nil 
 
 func prepare(_ *exec.Cmd, dir string) (string, error) { return dir, nil }
 
-// killGroup kills the program alone: there are no process groups here.
-func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }
+// killAll kills the program alone: there are no process groups here.
+func killAll(cmd *exec.Cmd, _ string) error { return cmd.Process.Kill() }
+
+// belongsTo says yes: the folder of temporary files is the user's own here.
+func belongsTo(os.FileInfo, ...int) bool { return true }
 
 // setNice does nothing: priorities are another matter here.
 func setNice(int, int) {}

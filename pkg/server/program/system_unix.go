@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -92,7 +93,21 @@ func open(dir string) bool {
 	}
 }
 
-func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+// belongsTo reports whether a file is one of some users.
+func belongsTo(info os.FileInfo, uids ...int) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && slices.Contains(uids, int(stat.Uid))
+}
+
+// killAll kills the program with its children, also those that have left its group where
+// they can be found.
+func killAll(cmd *exec.Cmd, mark string) error {
+	// As long as the program lives its children are known by it.
+	escaped := stopDescendants(cmd.Process.Pid)
+	err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	killEscaped(escaped, mark)
+	return err
+}
 
 // setNice changes the priority of a program that has started. That it cannot, since it
 // would be a higher one, or since the program has ended, does not matter.
