@@ -76,6 +76,12 @@ func (c *Copy) Judge(result program.Result) (d Decision, stop bool) {
 		}
 		return Decision{Action: Freeze}, true
 	case exitBounce:
+		if c.m.isNotification() {
+			// Nobody would ever learn what it tells, often of a message that the same
+			// filter has refused, whose header it quotes.
+			c.r.o.Log.Info("filter refuses a notification, which goes on", "message", c.m.ID, "key", c.m.Key, "to", c.m.To.Address, "reason", c.reason())
+			return Decision{}, stop
+		}
 		return Decision{Action: Reject, Reason: c.reason()}, true
 	case exitModified:
 		if err := c.take(); err != nil {

@@ -186,6 +186,27 @@ func TestQueueExitStatus(t *testing.T) {
 	}
 }
 
+// TestNotificationsAreNotRefused has a filter refuse a notification of this server, which
+// nobody would learn of.
+func TestNotificationsAreNotRefused(t *testing.T) {
+	for status, want := range map[string]string{"6": "refused, second", "22": "refused"} {
+		dir := programtest.Dir(t)
+		f := start(t, Options{}, queueTables(map[string]string{
+			"filters.in.tab": everything + "a.tab\n",
+			"filters/a.tab": programtest.Script(t, "printf refused >>"+dir+"/ran; exit "+status) + "\n" +
+				programtest.Script(t, "printf ', second' >>"+dir+"/ran") + "\n",
+		}))
+		m := queued(text)
+		m.ID, m.From, m.Mail = "X1F", "", ""
+		if d, _, _ := f.filtered(t.Context(), In, m); d != (Decision{}) {
+			t.Errorf("status %s: %+v, want it to pass", status, d)
+		}
+		if got := programtest.Read(t, dir+"/ran"); got != want {
+			t.Errorf("status %s: filters %q were run, want %q", status, got, want)
+		}
+	}
+}
+
 func TestQueueFiltersRewriteTheMessage(t *testing.T) {
 	upper := programtest.Script(t, `sed -i s/dot/DOT/ "$1"; exit 7`) + " @@FILE\n"
 	for _, c := range []struct{ what, table, text, from, mail, to string }{

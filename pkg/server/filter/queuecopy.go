@@ -26,6 +26,10 @@ type Queued struct {
 	Text *io.SectionReader // without doubled dots
 }
 
+// isNotification reports whether it is a notification of this server, which alone gives
+// names that begin so (docs/reference/delivery.md 1.3).
+func (m Queued) isNotification() bool { return strings.HasPrefix(m.ID, "X") }
+
 // A Copy is a message of the queue that programs look at and may change, for one
 // recipient in one attempt at delivery. What is in the queue stays as it is. It is for
 // one goroutine, and nothing is copied until a program asks for a file.
