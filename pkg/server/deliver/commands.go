@@ -27,16 +27,12 @@ func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) err
 	if y.err != nil {
 		return y.err
 	}
-	var list process.Commands
-	var err error
 	if r.Kind == route.User {
 		if err := d.access(y, r.Account); err != nil {
 			return err
 		}
-		list, err = process.ForAccount(d.root.Tables, r.Account)
-	} else {
-		list, err = process.FromFile(d.root.Tables, r.File)
 	}
+	list, err := d.orders(y, r)
 	if err != nil {
 		return err
 	}
@@ -61,9 +57,36 @@ func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) err
 	return nil
 }
 
+// orders returns the commands for a recipient: those that are left, of a message of which
+// the reference has carried out some, and else those of the tables.
+func (d *Deliverer) orders(y delivery, r route.Route) (process.Commands, error) {
+	rest, mailproc, err := y.Commands()
+	switch {
+	case errors.Is(err, spool.ErrNotFound):
+	case err != nil:
+		return process.Commands{}, err
+	default:
+		list, err := process.Rest(rest, mailproc)
+		if err = errors.Join(err, rest.Close()); err != nil {
+			return process.Commands{}, err
+		}
+		// Where the mail leads elsewhere by now, or the file is what a crash has left of one,
+		// it begins anew.
+		if mailproc == (r.Kind == route.User) && !list.Discards() {
+			return list, nil
+		}
+	}
+	if r.Kind == route.User {
+		return process.ForAccount(d.root.Tables, r.Account)
+	}
+	return process.FromFile(d.root.Tables, r.File)
+}
+
 // queued is a delivery as programs are told of it.
 func queued(y delivery) filter.Queued {
-	return filter.Queued{Envelope: y.Envelope, To: y.to(), Key: y.Key(), Text: y.body.SectionReader}
+	to := y.to()
+	to.Address = unrouted(to.Address)
+	return filter.Queued{Envelope: y.Envelope, To: to, Key: y.Key(), Text: y.body.SectionReader}
 }
 
 // steps are the commands of a file, and which of them are done.

@@ -234,6 +234,18 @@ func (d *Deliverer) find(addr string) (route.Route, error) {
 	return route.Find(d.root, path.Local, path.Domain)
 }
 
+// unrouted returns an address without the route that the reference has put in front of
+// it for a gateway: hosts of today refuse it, and the tables have been asked where the
+// mail goes.
+func unrouted(addr string) string {
+	path, _, err := address.ParsePath("<" + addr + ">")
+	if err != nil || len(path.Route) == 0 {
+		return addr
+	}
+	path.Route = nil
+	return path.String()
+}
+
 // domainOf returns the domain of an address, in lower case; empty where it has none.
 func domainOf(addr string) string {
 	path, _, err := address.ParsePath("<" + addr + ">")

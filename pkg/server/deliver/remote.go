@@ -132,7 +132,7 @@ func (d *Deliverer) takeAll(ctx context.Context, m filter.Queued, to []spool.Rec
 		Log: d.log.With("message", m.ID, "key", m.Key),
 	}
 	for _, r := range to {
-		message.Recipients = append(message.Recipients, outbound.Recipient{Address: r.Address, Notify: r.Notify, ORcpt: r.ORcpt})
+		message.Recipients = append(message.Recipients, outbound.Recipient{Address: unrouted(r.Address), Notify: r.Notify, ORcpt: r.ORcpt})
 	}
 	return d.sender.Send(ctx, plan, message)
 }

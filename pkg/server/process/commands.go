@@ -10,12 +10,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // A Word is the first field of a command, in lower case.
@@ -78,6 +80,40 @@ func (c Commands) Send() bool {
 	return slices.ContainsFunc(c.List, func(x Command) bool { return x.Word == SMTP || x.Word == SMTPRelay })
 }
 
+// The words that files may have.
+var (
+	inMailProc = []Word{External, Filter, Mailbox, Redirect, LRedirect, SMTPRelay}
+	elsewhere  = []Word{External, Filter, Redirect, LRedirect, SMTPRelay, SMTP}
+)
+
+// maxRest bounds, in bytes, what is read of commands that are left of a message.
+const maxRest = 1 << 20
+
+// Rest returns the commands of a file that the reference has left of a message: those that
+// it had not carried out (docs/reference/delivery.md 3.1), of a mailproc.tab or else of a
+// custom domain or a command alias.
+func Rest(r io.Reader, mailproc bool) (Commands, error) {
+	allowed := elsewhere
+	if mailproc {
+		allowed = inMailProc
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxRest))
+	if err != nil {
+		return Commands{}, fmt.Errorf("commands: %w", err)
+	}
+	var c Commands
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.TrimSpace(line) == "" || line[0] == '#' {
+			continue
+		}
+		if problem := c.add("", tabfile.Split(line), allowed); problem != nil {
+			c.Problems = append(c.Problems, fmt.Errorf("commands that are left: %w", problem))
+		}
+	}
+	return c, nil
+}
+
 // ForAccount returns the commands for mail to an account: those of its domain, then its
 // own. Where there is neither file the mail goes to the mailbox. The error is that of a
 // file that cannot be read; the mail has to wait then.
@@ -86,7 +122,7 @@ func ForAccount(t mailroot.Tables, u mailroot.User) (Commands, error) {
 	if err != nil {
 		return Commands{}, fmt.Errorf("commands: %w", err)
 	}
-	c, exists, err := load(t, files, []Word{External, Filter, Mailbox, Redirect, LRedirect, SMTPRelay})
+	c, exists, err := load(t, files, inMailProc)
 	if err == nil && !exists {
 		c.add("", []string{string(Mailbox)}, []Word{Mailbox})
 	}
@@ -97,7 +133,7 @@ func ForAccount(t mailroot.Tables, u mailroot.User) (Commands, error) {
 // given by its path below MailRoot. A file that is gone meanwhile is an error: the next
 // attempt finds out where the mail leads now.
 func FromFile(t mailroot.Tables, file string) (Commands, error) {
-	c, exists, err := load(t, []string{file}, []Word{External, Filter, Redirect, LRedirect, SMTPRelay, SMTP})
+	c, exists, err := load(t, []string{file}, elsewhere)
 	if err == nil && !exists {
 		err = fmt.Errorf("commands: %s is not there any more", file)
 	}

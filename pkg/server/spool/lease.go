@@ -225,6 +225,9 @@ func (l *Lease) End(outcomes map[int]Outcome) error {
 	}
 	q.mu.Unlock()
 	if done {
+		if n, ok := takenName(m.key); ok {
+			q.removeOf(n, customDir, mailprocDir)
+		}
 		_ = q.retire(m) // which has logged it
 		return nil
 	}

@@ -17,13 +17,12 @@ type message struct {
 	account    string
 	recipients []string // addresses
 	slots      []slot
-	offsets    []int64      // of the slots in the file
-	leased     []bool       // nil while nothing is
-	parked     []bool       // of those in hand, which wait for their destination; nil: none
-	toFreeze   map[int]bool // those in somebody's hands that are to be frozen after it; nil: none
-	start      int64        // where the text begins in the file
-	size       int64        // bytes of the text
-	recovered  bool         // read from disk at the start: what was done before is not known for sure
+	offsets    []int64 // of the slots in the file
+	leased     []bool  // nil while nothing is
+	parked     []bool  // of those in hand, which wait for their destination; nil: none
+	start      int64   // where the text begins in the file
+	size       int64   // bytes of the text
+	recovered  bool    // read from disk at the start: what was done before is not known for sure
 
 	at    int64 // Unix seconds when it is due
 	place int   // in the heap; -1: not there

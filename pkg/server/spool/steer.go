@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"runtime"
 	"sync"
 )
@@ -119,7 +118,7 @@ func (q *Queue) marked(p *picked) error {
 	if p.err != nil {
 		return p.err
 	}
-	f, err := q.fs.Modify(filepath.Join(q.dir, p.m.key+messageSuffix))
+	f, err := q.modify(p.m.key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
