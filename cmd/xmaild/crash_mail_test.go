@@ -203,7 +203,9 @@ func (m *mailLoad) fetchOnce(c *textproto.Conn, random *rand.Rand) error {
 	reply := ""
 	for _, line := range []string{"", "USER " + mailUser(mailUsers-1), "PASS pw", "STAT"} {
 		var err error
-		if reply, err = command(line); err != nil {
+		if reply, err = command(line); strings.HasPrefix(reply, "-ERR [IN-USE]") {
+			return errHungUp // the server has not seen yet that the session before is over
+		} else if err != nil {
 			return err
 		}
 	}
