@@ -20,10 +20,11 @@ const (
 	localDir    = "local"
 	tempDir     = "temp"
 	bellName    = ".wake"
-	tempPrefix  = "new."  // of the drop folder, while they are written
-	asidePrefix = "bad."  // of the drop folder, where they hold no message
-	dropSuffix  = ".msg"  // of the drop folder, when they are whole
-	listed      = 1 << 10 // entries of a folder that are looked at together
+	limitName   = ".limit" // of the drop folder: how many bytes a file may have
+	tempPrefix  = "new."   // of the drop folder, while they are written
+	asidePrefix = "bad."   // of the drop folder, where they hold no message
+	dropSuffix  = ".msg"   // of the drop folder, when they are whole
+	listed      = 1 << 10  // entries of a folder that are looked at together
 )
 
 // A folder is one that mail is taken from.
@@ -32,6 +33,8 @@ type folder struct {
 	bad    string // where files go that hold no message
 	prefix string // of their names there
 	shared bool   // everybody of this machine can put files there
+
+	limit int64 // what the folder says of limitName; 0: nothing yet
 
 	mu    sync.Mutex
 	aside int // files that were found put aside in this pass
@@ -168,6 +171,26 @@ func (f *folder) open(e entry) (*os.File, fs.FileInfo, error) {
 		return nil, nil, errors.Join(err, file.Close())
 	}
 	return file, info, nil
+}
+
+// tell tells programs how many bytes a file may have, so that they can refuse what would
+// be put aside.
+func (f *folder) tell(limit int64) error {
+	temp, err := os.CreateTemp(f.dir, limitName+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(temp, limit)
+	if err == nil {
+		err = temp.Chmod(0o644)
+	}
+	if err = errors.Join(err, temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), filepath.Join(f.dir, limitName))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
 }
 
 // putAside moves something that is no message out of the way, and returns where it

@@ -181,6 +181,12 @@ func (m *Mailer) pass(ctx context.Context, f *folder) {
 			return
 		}
 		f.aside = 0
+		if limit := m.limit(m.root.Vars()); limit != f.limit {
+			if err := f.tell(limit); err != nil {
+				m.o.Log.Debug("programs cannot be told how big mail may be", "dir", f.dir, "err", err)
+			}
+			f.limit = limit
+		}
 	}
 	err := f.each(ctx, func(batch []entry) error {
 		var mu sync.Mutex
@@ -304,13 +310,17 @@ func (m *Mailer) take(f *folder, e entry) (err error) {
 	return nil
 }
 
+// limit is how many bytes a file of the drop folder may have.
+func (m *Mailer) limit(vars mailroot.ServerVars) int64 {
+	if limit := int64(vars.Number("MaxMessageSize")) << 10; limit > 0 {
+		return limit
+	}
+	return mostBytes
+}
+
 // room returns why a message from a stranger of this machine cannot be taken.
 func (m *Mailer) room(vars mailroot.ServerVars, size int64) error {
-	limit := int64(vars.Number("MaxMessageSize")) << 10
-	if limit <= 0 {
-		limit = mostBytes
-	}
-	if size > limit {
+	if limit := m.limit(vars); size > limit {
 		return malformed("it has %d bytes, and a message %d at most", size, limit)
 	}
 	if m.o.Free == nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -63,6 +64,38 @@ func (p *Place) Close() error {
 // Ring tells a server that there is mail, and reports whether one runs.
 func (p *Place) Ring() bool { return ringBell(filepath.Join(p.dir, bellName)) }
 
+// Limit is how many bytes a letter may have, as the server has said, or the server of
+// before where none runs; 0: any number.
+func (p *Place) Limit() int64 {
+	if !p.shared {
+		return 0
+	}
+	file, err := openPlain(filepath.Join(p.dir, limitName))
+	if err != nil {
+		return mostBytes
+	}
+	defer file.Close() // it is only read
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return mostBytes
+	}
+	// Everybody can make a file of that name where the server has not.
+	mine, _, known := ownerOf(info)
+	if uid, _, ok := ownerOf(p.owner); !ok || !known || mine != uid {
+		return mostBytes
+	}
+	text := make([]byte, 32)
+	n, err := file.Read(text)
+	limit, bad := strconv.ParseInt(strings.TrimSpace(string(text[:n])), 10, 64)
+	if err != nil || bad != nil || limit <= 0 {
+		return mostBytes
+	}
+	return limit
+}
+
+// ErrTooBig is the error of a letter that is bigger than the limit of its place.
+var ErrTooBig = errors.New("the message is too big")
+
 // A Letter is mail that is being put into a place. Whoever has one ends it by Commit
 // or Abort.
 type Letter struct {
@@ -70,12 +103,14 @@ type Letter struct {
 	file        *os.File
 	buf         *bufio.Writer
 	temp, final string
+	limit       int64 // bytes that it may have; 0: any number
+	size        int64
 	ended       bool
 }
 
 // Begin begins a letter. What is written to it is a [Head] and the message.
 func (p *Place) Begin() (*Letter, error) {
-	l := &Letter{place: p}
+	l := &Letter{place: p, limit: p.Limit()}
 	var err error
 	if p.root != nil {
 		host, herr := os.Hostname()
@@ -98,7 +133,12 @@ func (p *Place) Begin() (*Letter, error) {
 }
 
 // Write adds to the letter.
-func (l *Letter) Write(p []byte) (int, error) { return l.buf.Write(p) }
+func (l *Letter) Write(p []byte) (int, error) {
+	if l.size += int64(len(p)); l.limit > 0 && l.size > l.limit {
+		return 0, fmt.Errorf("%w: %d bytes are the most", ErrTooBig, l.limit)
+	}
+	return l.buf.Write(p)
+}
 
 // Commit puts the letter where the server takes it. When it returns nil it is on disk.
 func (l *Letter) Commit() error {

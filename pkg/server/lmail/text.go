@@ -2,6 +2,7 @@ package lmail
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -12,8 +13,11 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/address"
 )
 
-// maxHeader is how many bytes of a header are looked at. What follows is text.
-const maxHeader = 256 << 10
+// maxHeader is how many bytes a header may have.
+const maxHeader = 4 << 20
+
+// ErrHeader is the error of a message whose header is too big.
+var ErrHeader = fmt.Errorf("the header has more than %d bytes", maxHeader)
 
 // Date is a time as headers have it.
 func Date(t time.Time) string { return t.Format("Mon, 2 Jan 2006 15:04:05 -0700") }
@@ -41,38 +45,67 @@ func (f Field) Value() string {
 }
 
 // ReadHeader reads the header of a message and leaves r where the text begins, after
-// the empty line. A line at the beginning as mailbox files have it ("From …") is
+// the empty line. Lines at the beginning as mailbox files have them ("From …") are
 // left out. A message that does not begin with a field has none, and is text
-// altogether.
+// altogether. The error is ErrHeader, or one of the reader.
 func ReadHeader(r *bufio.Reader) ([]Field, error) {
 	var fields []Field
-	for total := 0; total < maxHeader; {
+	var text []byte // of the last field
+	end := func() []Field {
+		if len(fields) > 0 {
+			fields[len(fields)-1].Text = string(text)
+		}
+		return fields
+	}
+	for total := 0; ; {
 		line, err := peekLine(r)
 		if err != nil {
-			return fields, err
+			return end(), err
 		}
-		text := strings.TrimRight(line, "\r\n")
-		name, _, colon := strings.Cut(text, ":")
+		begin := strings.TrimRight(line, "\r\n")
+		name, _, colon := strings.Cut(begin, ":")
 		name = strings.TrimRight(name, " \t")
+		mailbox := false
 		switch {
 		case line == "":
-			return fields, nil
-		case text == "":
-			return fields, discard(r, len(line))
-		case total == 0 && (strings.HasPrefix(line, "From ") || strings.HasPrefix(line, ">From ")) && strings.HasSuffix(line, "\n"):
+			return end(), nil
+		case begin == "":
+			return end(), discard(r, len(line))
+		case len(fields) == 0 && (strings.HasPrefix(line, "From ") || strings.HasPrefix(line, ">From ")) && strings.HasSuffix(line, "\n"):
+			mailbox = true
 		case (line[0] == ' ' || line[0] == '\t') && len(fields) > 0:
-			fields[len(fields)-1].Text += line
 		case colon && isName(name):
-			fields = append(fields, Field{name, line})
+			fields, text = append(end(), Field{Name: name}), nil
 		default:
-			return fields, nil
+			return end(), nil
 		}
-		total += len(line)
-		if err := discard(r, len(line)); err != nil {
-			return fields, err
+		before := len(text)
+		if text, err = appendLine(text, r, maxHeader-total); err != nil {
+			return end(), err
+		}
+		total += len(text) - before
+		if mailbox {
+			text = text[:before]
 		}
 	}
-	return fields, nil
+}
+
+// appendLine adds the next line to a text: the line alone, though it is longer than
+// what the reader holds. It has most bytes at most.
+func appendLine(text []byte, r *bufio.Reader, most int) ([]byte, error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if most -= len(part); most < 0 {
+			return text, ErrHeader
+		}
+		text = append(text, part...)
+		switch {
+		case err == nil, errors.Is(err, io.EOF):
+			return text, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return text, err
+		}
+	}
 }
 
 // peekLine returns the next line, or as much of it as the reader holds.
@@ -80,7 +113,7 @@ func peekLine(r *bufio.Reader) (string, error) {
 	for n := 1; ; n *= 2 {
 		n = min(max(n, r.Buffered()), r.Size())
 		p, err := r.Peek(n)
-		if i := strings.IndexByte(string(p), '\n'); i >= 0 {
+		if i := bytes.IndexByte(p, '\n'); i >= 0 {
 			return string(p[:i+1]), nil
 		}
 		switch {
@@ -118,6 +151,9 @@ type completion struct {
 func (c completion) write(w io.Writer, message io.Reader) error {
 	r := bufio.NewReaderSize(message, 32<<10)
 	fields, err := ReadHeader(r)
+	if errors.Is(err, ErrHeader) {
+		return malformed("%v", err)
+	}
 	if err != nil {
 		return err
 	}

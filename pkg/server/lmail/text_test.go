@@ -3,6 +3,8 @@ package lmail
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +61,9 @@ func TestMessagesAreCompleted(t *testing.T) {
 		{"From: root (Cron Daemon)\nTo: root,\n bob@ext.test\nDate: x\nMessage-ID: y\n\ntext\n",
 			"From: root@here.test (Cron Daemon)\r\nTo: root@here.test,\r\n bob@ext.test\r\nDate: x\r\nMessage-ID: y\r\n\r\ntext\r\n"},
 		{"From ann Sun Nov 22\nfrom: a@b.test\nDATE: x\nmessage-id: y\n\n", "from: a@b.test\r\nDATE: x\r\nmessage-id: y\r\n\r\n"},
+		{"From ann Sun Nov 22\n>From bob\n>From carl\nfrom: a@b.test\ndate: x\nmessage-id: y\n\nFrom here\n", "from: a@b.test\r\ndate: x\r\nmessage-id: y\r\n\r\nFrom here\r\n"},
+		{"X: " + strings.Repeat("x", 100_000) + "\n " + strings.Repeat("y", 100_000) + "\nfrom: a@b.test\ndate: x\nmessage-id: y\n\n",
+			"X: " + strings.Repeat("x", 100_000) + "\r\n " + strings.Repeat("y", 100_000) + "\r\nfrom: a@b.test\r\ndate: x\r\nmessage-id: y\r\n\r\n"},
 		{"no header here\nmore\n", "From: <ann@here.test>\r\nDate: Sun, 22 Nov 2026 05:04:03 +0000\r\nMessage-ID: <*@here.test>\r\n\r\nno header here\r\nmore\r\n"},
 		{"Subject: s\nMessage-ID: y\nDate: x\nno empty line\n", "Subject: s\r\nMessage-ID: y\r\nDate: x\r\nFrom: <ann@here.test>\r\n\r\nno empty line\r\n"},
 		{"Subject: s\nMessage-ID: y\nDate: x\nFrom: a@b.test", "Subject: s\r\nMessage-ID: y\r\nDate: x\r\nFrom: a@b.test\r\n\r\n"},
@@ -74,6 +79,15 @@ func TestMessagesAreCompleted(t *testing.T) {
 			}
 		} else if got != test.want {
 			t.Errorf("%q became %q, want %q", test.in, got, test.want)
+		}
+	}
+}
+
+func TestHeadersThatNeverEndAreNone(t *testing.T) {
+	for _, line := range []string{"X: y\n", " folded\n"} {
+		message := "X: y\n" + strings.Repeat(line, maxHeader)
+		if err := (completion{domain: "here.test"}).write(io.Discard, strings.NewReader(message)); !errors.Is(err, errMalformed) {
+			t.Errorf("a header of lines %q: %v, want that there is no message", line, err)
 		}
 	}
 }

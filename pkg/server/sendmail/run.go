@@ -197,6 +197,9 @@ func (j *job) send() error {
 		return fail(Usage, "no recipient: name some after the options, or use -t")
 	}
 	fields, err := lmail.ReadHeader(r)
+	if errors.Is(err, lmail.ErrHeader) {
+		return failure{DataErr, err}
+	}
 	if err != nil {
 		return failure{IOErr, fmt.Errorf("read the message: %w", err)}
 	}
@@ -377,6 +380,8 @@ func (j *job) putError(err error) error {
 	switch {
 	case errors.As(err, &f):
 		return err
+	case errors.Is(err, lmail.ErrTooBig):
+		status = DataErr
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		status = TempFail
 	case errors.Is(err, fs.ErrPermission):

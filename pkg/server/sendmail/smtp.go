@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
 
@@ -23,8 +22,8 @@ func (j *job) speak() error {
 		return &session{job: j}, nil
 	}))
 	server.Domain, server.EnableDSN, server.EnableSMTPUTF8 = host, true, true
-	server.MaxRecipients = lmail.MaxRecipients
-	l := &once{conn: &stdio{in: j.Stdin, out: j.Stdout, closed: make(chan struct{})}}
+	server.MaxRecipients, server.MaxMessageBytes = lmail.MaxRecipients, j.place.Limit()
+	l := &once{conn: newStdio(j.Stdin, j.Stdout, j.Getenv("DEFAULT_DOMAIN"))}
 	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
 		return failure{IOErr, err}
 	}
@@ -46,12 +45,12 @@ func (s *session) Mail(from string, opts *gosmtp.MailOptions) error {
 		return nil
 	}
 	var err error
-	s.head.From, err = s.checked(from)
+	s.head.From, err = s.checked(bare(from))
 	return reply(err)
 }
 
 func (s *session) Rcpt(to string, opts *gosmtp.RcptOptions) error {
-	to, err := s.checked(to)
+	to, err := s.checked(bare(to))
 	if err != nil {
 		return reply(err)
 	}
@@ -82,6 +81,8 @@ func reply(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, lmail.ErrTooBig), errors.Is(err, gosmtp.ErrDataTooLarge):
+		return &gosmtp.SMTPError{Code: 552, EnhancedCode: gosmtp.EnhancedCode{5, 3, 4}, Message: "The message is too big"}
 	case errors.As(err, &f) && f.status == DataErr:
 		return &gosmtp.SMTPError{Code: 553, EnhancedCode: gosmtp.EnhancedCode{5, 1, 3}, Message: "That is no address"}
 	case errors.As(err, &f) && f.status == NoPerm:
@@ -111,29 +112,3 @@ func (l *once) Accept() (net.Conn, error) {
 
 func (l *once) Close() error   { return l.conn.Close() }
 func (l *once) Addr() net.Addr { return local{} }
-
-// stdio is the connection.
-type stdio struct {
-	in     io.Reader
-	out    io.Writer
-	end    sync.Once
-	closed chan struct{}
-}
-
-func (c *stdio) Read(p []byte) (int, error)  { return c.in.Read(p) }
-func (c *stdio) Write(p []byte) (int, error) { return c.out.Write(p) }
-func (c *stdio) Close() error {
-	c.end.Do(func() { close(c.closed) })
-	return nil
-}
-func (c *stdio) LocalAddr() net.Addr              { return local{} }
-func (c *stdio) RemoteAddr() net.Addr             { return local{} }
-func (c *stdio) SetDeadline(time.Time) error      { return nil }
-func (c *stdio) SetReadDeadline(time.Time) error  { return nil }
-func (c *stdio) SetWriteDeadline(time.Time) error { return nil }
-
-// local is the address of who speaks.
-type local struct{}
-
-func (local) Network() string { return "stdio" }
-func (local) String() string  { return "stdio" }
