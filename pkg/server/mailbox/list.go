@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/tabfile"
@@ -108,31 +109,72 @@ func (l *lists) read(ctx context.Context, dir string, old *listed) ([]entry, err
 		}
 	}
 	entries := make([]entry, 0, len(names))
-	for i, name := range names {
-		if i%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	unknown := names[:0]
+	for _, name := range names {
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		e, ok := known[name]
-		if !ok {
-			info, err := l.fs.Lstat(filepath.Join(dir, name))
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // moved or removed meanwhile
-			}
-			if err != nil {
-				return nil, err
-			}
-			if !info.Mode().IsRegular() {
-				continue
-			}
-			e = entry{name: name, size: info.Size(), time: info.ModTime().UnixNano()}
+		if e, ok := known[name]; ok {
+			entries = append(entries, e)
+		} else {
+			unknown = append(unknown, name)
 		}
-		entries = append(entries, e)
 	}
+	found, err := l.ask(ctx, dir, unknown)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(entries, found...)
 	slices.SortFunc(entries, order)
 	return single(entries), nil
+}
+
+const (
+	// A large mailbox that nobody has looked at for long is on the disk only, which
+	// answers many questions at once in little more time than one.
+	askers   = 4
+	askChunk = 256 // files that one of them asks for at a time
+)
+
+// ask returns the files of these names in a folder; those that are no files, and those
+// that have gone meanwhile, are left out.
+func (l *lists) ask(ctx context.Context, dir string, names []string) ([]entry, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		found = make([]entry, len(names))
+		next  atomic.Int64
+		wait  sync.WaitGroup
+	)
+	run := func() {
+		for ctx.Err() == nil {
+			to := int(next.Add(askChunk))
+			from := to - askChunk
+			if from >= len(names) {
+				return
+			}
+			for i := from; i < min(to, len(names)); i++ {
+				info, err := l.fs.Lstat(filepath.Join(dir, names[i]))
+				switch {
+				case errors.Is(err, fs.ErrNotExist): // moved or removed meanwhile
+				case err != nil:
+					cancel(err)
+					return
+				case info.Mode().IsRegular():
+					found[i] = entry{name: names[i], size: info.Size(), time: info.ModTime().UnixNano()}
+				}
+			}
+		}
+	}
+	for range min(askers-1, len(names)/askChunk) {
+		wait.Go(run)
+	}
+	run()
+	wait.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(found, func(e entry) bool { return e.name == "" }), nil
 }
 
 // single leaves out a file that was seen under two names, since it was renamed
