@@ -16,6 +16,10 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(trapEnv) != "" {
+		fmt.Fprintln(os.Stderr, setTrap(os.Args[1:]))
+		os.Exit(1)
+	}
 	os.Exit(testMain(m))
 }
 
