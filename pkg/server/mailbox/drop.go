@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/tabfile"
@@ -21,6 +22,7 @@ type Drop struct {
 	box     box
 	lock    string // file that tells others of the session; "" where there is none
 	entries []entry
+	shared  bool // entries are those of other sessions too, and must not be changed
 	bytes   int64
 	closed  bool
 }
@@ -93,7 +95,7 @@ func (d *Drop) list(ctx context.Context, scanCur bool) error {
 			return err
 		}
 	}
-	d.entries = merge(fresh, cur)
+	d.entries, d.shared = merge(fresh, cur)
 	for _, e := range d.entries {
 		d.bytes += e.size
 	}
@@ -101,11 +103,12 @@ func (d *Drop) list(ctx context.Context, scanCur bool) error {
 }
 
 // merge returns the messages of new and cur in order. One that is in both is in cur.
-func merge(fresh, cur []entry) []entry {
-	all := make([]entry, 0, len(fresh)+len(cur))
+// shared says that it is fresh itself.
+func merge(fresh, cur []entry) (all []entry, shared bool) {
 	if len(cur) == 0 {
-		return append(all, fresh...)
+		return fresh, true
 	}
+	all = make([]entry, 0, len(fresh)+len(cur))
 	bases := make(map[string]bool, len(fresh))
 	for _, e := range fresh {
 		bases[baseName(e.name)] = true
@@ -131,7 +134,14 @@ func merge(fresh, cur []entry) []entry {
 		all = append(all, e)
 		cur = cur[1:]
 	}
-	return all
+	return all, false
+}
+
+// own makes the entries those of this session alone. Few sessions change any.
+func (d *Drop) own() {
+	if d.shared {
+		d.entries, d.shared = slices.Clone(d.entries), false
+	}
 }
 
 // Len returns the number of messages.
@@ -187,12 +197,12 @@ func (d *Drop) path(e entry) string {
 // Open opens message i for reading, wherever other programs have moved it in the
 // mailbox. [ErrGone] says that they have removed it.
 func (d *Drop) Open(i int) (*Body, error) {
-	e := &d.entries[i]
 	for try := 0; ; try++ {
+		e := d.entries[i]
 		if e.gone {
 			return nil, ErrGone
 		}
-		f, err := d.store.fs.Open(d.path(*e))
+		f, err := d.store.fs.Open(d.path(e))
 		if err == nil {
 			return newBody(f, e.name)
 		}
@@ -228,6 +238,7 @@ func (d *Drop) locate() error {
 			}
 		}
 	}
+	d.own()
 	for i := range d.entries {
 		e := &d.entries[i]
 		at, ok := places[baseName(e.name)]
@@ -270,6 +281,7 @@ func (d *Drop) Delete(indexes ...int) error {
 
 // remove removes a message, and returns the file that it was; "" where it was gone.
 func (d *Drop) remove(i int) (string, error) {
+	d.own()
 	e := &d.entries[i]
 	for try := 0; !e.gone && try < 3; try++ {
 		name := d.path(*e)

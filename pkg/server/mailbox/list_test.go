@@ -124,3 +124,35 @@ func BenchmarkOpen(b *testing.B) {
 		})
 	}
 }
+
+// TestSessionsDoNotSeeWhatOthersDo has a session remove a message and find another one
+// moved while the list that it began with is remembered.
+func TestSessionsDoNotSeeWhatOthersDo(t *testing.T) {
+	root := newRoot(t, false)
+	dir := fresh(root, false)
+	for i := range 3 {
+		name := filepath.Join(dir, fmt.Sprintf("m%d", i))
+		write(t, name, "x")
+		at(t, name, int64(i))
+	}
+	s := New(root, Options{})
+	first := openDrop(t, s, ann(t, root))
+	listed, err := s.lists.list(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "m1"), filepath.Join(filepath.Dir(dir), "cur", "m1:2,S")); err != nil {
+		t.Fatal(err)
+	}
+	if text := readMessage(t, first, 1); text != "x" {
+		t.Errorf("the message that was moved is %q, want x", text)
+	}
+	if err := first.Delete(0); err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range listed {
+		if e.gone || e.cur || e.name != fmt.Sprintf("m%d", i) {
+			t.Errorf("what is remembered of message %d is %+v, want it as it was", i, e)
+		}
+	}
+}
