@@ -30,6 +30,15 @@ func (c *Checker) RecordPOP3(u mailroot.User, ip netip.Addr) (err error) {
 		return err
 	}
 	dir = c.root.Path(dir)
+	text := ip.Unmap().WithZone("").String() + "\n"
+	now := c.o.Clock()
+	// Most come again from where they were, often every minute.
+	name := filepath.Join(dir, lastLoginFile)
+	if info, err := os.Lstat(name); err == nil && info.Mode().IsRegular() && info.Size() == int64(len(text)) {
+		if before, err := os.ReadFile(name); err == nil && string(before) == text && os.Chtimes(name, now, now) == nil {
+			return nil
+		}
+	}
 	file, err := os.CreateTemp(dir, lastLoginFile+".*.new")
 	if err != nil {
 		return err
@@ -39,16 +48,15 @@ func (c *Checker) RecordPOP3(u mailroot.User, ip netip.Addr) (err error) {
 			err = errors.Join(err, os.Remove(file.Name()))
 		}
 	}()
-	_, err = file.WriteString(ip.Unmap().WithZone("").String() + "\n")
+	_, err = file.WriteString(text)
 	err = errors.Join(err, file.Close())
 	if err != nil {
 		return err
 	}
-	now := c.o.Clock()
 	if err := errors.Join(os.Chmod(file.Name(), c.root.Modes().File&^0o022), os.Chtimes(file.Name(), now, now)); err != nil {
 		return err
 	}
-	return os.Rename(file.Name(), filepath.Join(dir, lastLoginFile))
+	return os.Rename(file.Name(), name)
 }
 
 // PopBeforeSMTP reports whether somebody has logged in to POP3 as u from ip within

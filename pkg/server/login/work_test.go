@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -290,5 +292,44 @@ func TestLoginToPOP3OpensSMTPForAWhile(t *testing.T) {
 	}
 	if err := f.RecordPOP3(mailroot.User{Domain: "foo.test", Name: "x", Dir: "../x"}, ip); err == nil {
 		t.Error("a folder outside was written")
+	}
+}
+
+func TestARepeatedLoginLeavesTheFileInPlace(t *testing.T) {
+	f := start(t, nil)
+	u, _ := f.root.User("foo.test", "ann")
+	name := f.root.Path("domains/foo.test/ann/" + lastLoginFile)
+	record := func(ip netip.Addr) os.FileInfo {
+		t.Helper()
+		if err := f.RecordPOP3(u, ip); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(name)
+		if err != nil || string(text) != ip.String()+"\n" {
+			t.Errorf("after a login from %v: %q, %v", ip, text, err)
+		}
+		info, err := os.Lstat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	ip := stranger.Addr()
+	first := record(ip)
+	f.advance(time.Minute)
+	again := record(ip)
+	if !os.SameFile(first, again) || again.ModTime().Sub(first.ModTime()) != time.Minute {
+		t.Errorf("a login from the same address a minute later: the same file %v, %v later", os.SameFile(first, again), again.ModTime().Sub(first.ModTime()))
+	}
+	if next := record(ip.Next()); os.SameFile(again, next) {
+		t.Error("a login from another address is written into the file that others may be reading")
+	}
+	// Through a link the time of a file elsewhere would change.
+	elsewhere := filepath.Join(t.TempDir(), "file")
+	if err := errors.Join(os.WriteFile(elsewhere, []byte(ip.String()+"\n"), 0o600), os.Remove(name), os.Symlink(elsewhere, name)); err != nil {
+		t.Fatal(err)
+	}
+	if info := record(ip); !info.Mode().IsRegular() {
+		t.Errorf("a link was not replaced: %v", info.Mode())
 	}
 }
