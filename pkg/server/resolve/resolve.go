@@ -107,12 +107,32 @@ func (r *Resolver) LookupIP4(ctx context.Context, host string) ([]netip.Addr, er
 
 func (r *Resolver) addresses(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	return ask(ctx, r, network, host, func(ctx context.Context, dns *net.Resolver, name string) ([]netip.Addr, error) {
-		ips, err := dns.LookupNetIP(ctx, network, name)
+		ips := listed(ctx, network, name)
+		var err error
+		if len(ips) == 0 {
+			ips, err = dns.LookupNetIP(ctx, network, name)
+		}
 		for i := range ips {
 			ips[i] = ips[i].Unmap().WithZone("")
 		}
 		return ips, err
 	})
+}
+
+// listed returns the addresses of a host of one label, as localhost, that the hosts file
+// of the system has. The resolver of Go looks there for names that end in a dot only
+// where they have another one.
+func listed(ctx context.Context, network, name string) []netip.Addr {
+	label := strings.TrimSuffix(name, ".")
+	if strings.Contains(label, ".") {
+		return nil
+	}
+	file := net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, ErrNotFound }}
+	ips, err := file.LookupNetIP(ctx, network, label)
+	if err != nil {
+		return nil // the name servers are asked
+	}
+	return ips
 }
 
 // LookupMX returns the hosts that take the mail of a domain, in the order in which
@@ -189,6 +209,9 @@ func question[T any](ctx context.Context, r *Resolver, name string, lookup func(
 			ctx, cancel := context.WithTimeout(ctx, share)
 			defer cancel()
 			found, err := lookup(ctx, server.resolver(), name)
+			if dnsErr := (*net.DNSError)(nil); errors.As(err, &dnsErr) && dnsErr.Server != "" {
+				dnsErr.Server = server.Addr // and not one of the system, as it believes
+			}
 			return judge(found, err)
 		}()
 		if err == nil || errors.Is(err, ErrNotFound) {

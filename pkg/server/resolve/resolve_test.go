@@ -266,3 +266,19 @@ func TestParseServers(t *testing.T) {
 		t.Errorf("ParseServers = %+v, want %+v", got, want)
 	}
 }
+
+// TestHostsFileCounts looks for a host of one label, as amavis at localhost is named in
+// tables.
+func TestHostsFileCounts(t *testing.T) {
+	server := resolvetest.Start(t, zones)
+	for name, servers := range map[string][]resolve.Server{"name servers of the variable": {server.UDP()}, "those of the system": nil} {
+		r := resolve.New(resolve.Options{Servers: func() []resolve.Server { return servers }})
+		if ips, err := r.LookupIP4(t.Context(), "localhost"); len(ips) == 0 || !ips[0].IsLoopback() {
+			t.Errorf("%s: localhost is %v, %v", name, ips, err)
+		}
+	}
+	r := resolve.New(resolve.Options{Servers: func() []resolve.Server { return []resolve.Server{server.UDP()} }})
+	if ips, err := r.LookupIP4(t.Context(), "nosuchhost"); !errors.Is(err, resolve.ErrNotFound) {
+		t.Errorf("a host of one label that nobody knows: %v, %v", ips, err)
+	}
+}
