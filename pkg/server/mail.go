@@ -43,6 +43,7 @@ type mail struct {
 	login   *login.Checker
 	policy  *policy.Policy
 	sender  *outbound.Sender
+	filters *filter.Runner
 	deliver *deliver.Deliverer
 	local   *lmail.Mailer
 	links   *psync.Fetcher // nil: off
@@ -112,12 +113,12 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 	if err := program.SweepFolders("", s.root.Dir); err != nil {
 		s.log.Warn("folders of programs stay that a server has left which died", "err", err)
 	}
-	filters := filter.New(s.root, filter.Options{
+	m.filters = filter.New(s.root, filter.Options{
 		Log: s.log, Clock: s.config.Clock, Timeout: s.config.FilterTimeout, Filters: s.tabLog("filters", s.config.FilterLog),
 	})
 	m.deliver = deliver.New(deliver.Parts{
-		Root: s.root, Queue: m.queue, Boxes: m.boxes, Sender: m.sender, Filters: filters,
-		Commands: process.New(s.root, filters, process.Options{Log: s.log, Timeout: s.config.FilterTimeout}),
+		Root: s.root, Queue: m.queue, Boxes: m.boxes, Sender: m.sender, Filters: m.filters,
+		Commands: process.New(s.root, m.filters, process.Options{Log: s.log, Timeout: s.config.FilterTimeout}),
 	}, deliver.Options{
 		Workers: s.config.QueueWorkers, Schedule: s.config.Retries, Log: s.log, MailLog: s.tabLog("smail", s.config.QueueLog),
 	})
@@ -125,7 +126,7 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 
 	smtp := &smtpd.Server{
 		Root: s.root, Policy: m.policy, Login: m.login, Queue: m.queue, TLS: s.tlsConfig, Log: s.log,
-		Filters: filters, Flush: func(ctx context.Context, arg string) error { return s.admin.Flush(ctx, arg) },
+		Filters: m.filters, Flush: func(ctx context.Context, arg string) error { return s.admin.Flush(ctx, arg) },
 		SMTPLog: s.tabLog("smtp", s.config.SMTPLog), Clock: s.config.Clock,
 		Timeout: s.config.SMTPTimeout, MaxRecipients: s.config.Recipients, PopLife: s.config.PopLife,
 	}

@@ -220,20 +220,31 @@ func (x *attempt) redirect(ctx context.Context, c Command) error {
 	if r.List = c.Word == LRedirect; r.List {
 		r.From = r.By
 	}
-	by, err := address.Parse(r.By)
-	if err != nil {
+	var err error
+	if r.Targets, err = Targets(r.Written, r.By); err != nil {
 		return err
 	}
-	for _, target := range r.Written {
+	return x.a.Redirect(ctx, m, r)
+}
+
+// Targets returns the addresses that mail is redirected to: those that are written in a
+// row, and for a domain the name of by at it. By is whose mail it is.
+func Targets(written []string, by string) ([]string, error) {
+	from, err := address.Parse(by)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, target := range written {
 		to := target
 		if !strings.Contains(target, "@") {
-			to = address.Path{Local: by.Local, Domain: target}.String()
+			to = address.Path{Local: from.Local, Domain: target}.String()
 		}
 		path, err := address.Parse(to)
 		if err != nil || path.Domain == "" {
-			return fmt.Errorf("%q is neither an address nor a domain", target)
+			return nil, fmt.Errorf("%q is neither an address nor a domain", target)
 		}
-		r.Targets = append(r.Targets, path.String())
+		all = append(all, path.String())
 	}
-	return x.a.Redirect(ctx, m, r)
+	return all, nil
 }
