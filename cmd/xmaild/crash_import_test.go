@@ -202,6 +202,12 @@ func (i *importLoad) verdicts(f *findings) map[int]string {
 	}
 }
 
-func (i *importLoad) finish(_ files, _ *findings) (int, string) {
-	return i.done + len(i.verdicts(&findings{})), "imported accounts"
+func (i *importLoad) finish(_ files, f *findings) (int, string) {
+	done := i.done + len(i.before)
+	for _, verdict := range i.verdicts(f) {
+		if verdict == "done" {
+			done++
+		}
+	}
+	return done, "imported accounts"
 }

@@ -41,7 +41,11 @@ var mailServing = regexp.MustCompile(`msg=serving .*\bsmtp=(\S+) .*\bpop3=(\S+) 
 
 func (p *process) start(t *testing.T) life {
 	t.Helper()
-	d, ctrl := startOn(t, p.root, "-SI", "127.0.0.1", "-Sp", "0", "-PI", "127.0.0.1", "-Pp", "0", "--drop", p.drop)
+	program := "xmaild"
+	if raced {
+		program = racedName
+	}
+	d, ctrl := startAs(t, program, p.root, "-SI", "127.0.0.1", "-Sp", "0", "-PI", "127.0.0.1", "-Pp", "0", "--drop", p.drop)
 	m, err := d.logged(mailServing)
 	if err != nil {
 		t.Fatal(err)

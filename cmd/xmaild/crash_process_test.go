@@ -29,16 +29,19 @@ var processed = map[string][]string{
 	"nested":  {"forward", "user1", "user3"},
 }
 
+// stamp is what the filter adds to a message.
+const stamp = "X-Filter: stamped\r\n"
+
 var processedBoxes = []string{"user0", "user1", "user2", "user3", "forward"}
 
 func newProcessLoad() *processLoad { return &processLoad{newPost()} }
 
 func (p *processLoad) prepare(t *testing.T, root string) {
 	t.Helper()
-	stamp := programtest.Script(t, `sed 's/^Subject: /X-Filter: stamped\r\n&/' "$1" > "$1.new" && cat "$1.new" > "$1" && rm "$1.new" && exit 7; exit 75`+"\n")
+	program := programtest.Script(t, `sed 's/^Subject: /X-Filter: stamped\r\n&/' "$1" > "$1.new" && cat "$1.new" > "$1" && rm "$1.new" && exit 7; exit 75`+"\n")
 	for name, content := range map[string]string{
 		"filters.in.tab":    fmt.Sprintf("\"*\"\t\"*@%s\"\t\"0.0.0.0/0\"\t\"0.0.0.0/0\"\t\"stamp.tab\"\n", processDomain),
-		"filters/stamp.tab": fmt.Sprintf("%q\t\"@@FILE\"\n", stamp),
+		"filters/stamp.tab": fmt.Sprintf("%q\t\"@@FILE\"\n", program),
 	} {
 		if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(name)), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -100,7 +103,7 @@ func (p *processLoad) finish(disk files, f *findings) (int, string) {
 	there := map[string]map[int]int{}
 	for _, name := range processedBoxes {
 		there[name] = mailbox(disk, name+"@"+processDomain, f, func(text string) {
-			if strings.Count(text, "X-Filter: stamped\r\n") == 0 {
+			if !strings.Contains(text, stamp) {
 				f.add("%s has a message that the filter has not seen: %.300q", name, text)
 			}
 		})

@@ -204,10 +204,20 @@ func xmaild(dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// startOn starts xmaild on a MailRoot until the end of the test, and returns the address
+// of its control port.
 func startOn(t *testing.T, root string, args ...string) (*daemon, string) {
 	t.Helper()
+	return startAs(t, "xmaild", root, args...)
+}
+
+// startAs does it by a program of the folder of programs.
+func startAs(t *testing.T, program, root string, args ...string) (*daemon, string) {
+	t.Helper()
 	args = append([]string{"-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", ""}, args...)
-	d, err := startDaemon(xmaild(t.TempDir(), args...))
+	cmd := xmaild(t.TempDir(), args...)
+	cmd.Path = filepath.Join(bin, program)
+	d, err := startDaemon(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,9 @@ import (
 // bin is the folder of the two programs, built from what is tested.
 var bin string
 
+// racedName is xmaild with the race detector, where the tests have it.
+const racedName = "xmaild-race"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(trapEnv) != "" {
 		fmt.Fprintln(os.Stderr, setTrap(os.Args[1:]))
@@ -30,10 +33,15 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), ".", "../ctrlclnt")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
-		return 1
+	builds := [][]string{{"build", "-o", dir + string(filepath.Separator), ".", "../ctrlclnt"}}
+	if raced {
+		builds = append(builds, []string{"build", "-race", "-o", filepath.Join(dir, racedName), "."})
+	}
+	for _, args := range builds {
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
+			return 1
+		}
 	}
 	bin = dir
 	// A MailRoot or options of the machine's own must not reach the tests.

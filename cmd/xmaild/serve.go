@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,8 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve [options]",
 		Short: "Run the server on a MailRoot (this is what xmaild does without a command)",
 		Long: `Runs the server in the foreground until SIGTERM, SIGINT or SIGQUIT, or until a
-file .shutdown appears in the MailRoot. SIGHUP reloads tables and log files.`,
+file .shutdown appears in the MailRoot. SIGHUP reloads tables and log files;
+SIGUSR1 logs how much memory the server uses, and how many goroutines it has.`,
 	}
 	return p.subcommand(c, nil, func(ctx context.Context, parser *cmdline.Parser) error {
 		for _, word := range parser.Words {
@@ -72,6 +74,9 @@ func (p *program) serve(ctx context.Context, config server.Config, log *slog.Log
 	reload := make(chan os.Signal, 1)
 	notifyReload(reload)
 	defer signal.Stop(reload)
+	state := make(chan os.Signal, 1)
+	notifyState(state)
+	defer signal.Stop(state)
 	outliveReaders()
 
 	config.Log = log
@@ -97,9 +102,18 @@ func (p *program) serve(ctx context.Context, config server.Config, log *slog.Log
 		case <-reload:
 			// What it finds wrong is logged; the server goes on.
 			_ = s.Reload(ctx)
+		case <-state:
+			logState(log)
 		}
 	}
 	return errors.Join(failed, shutdown(ctx, s, stop))
+}
+
+// logState tells what the process uses, in bytes.
+func logState(log *slog.Logger) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	log.Info("state", "goroutines", runtime.NumGoroutine(), "heap", m.HeapAlloc, "system", m.Sys, "collections", m.NumGC)
 }
 
 // start starts the server. A signal to stop ends that too, and stays to be read.
