@@ -11,6 +11,8 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+
+	"github.com/xmaild/xmaild/pkg/server/servertest"
 )
 
 // A report is a notification of RFC 3464.
@@ -133,6 +135,27 @@ func TestNobodyIsToldOfNotifications(t *testing.T) {
 		if n != 0 {
 			t.Errorf("%s has %d messages, want none", name, n)
 		}
+	}
+}
+
+// TestAdministratorsOfTwoServersDoNotTellEachOtherForEver has two servers whose
+// ErrorsAdmin is at the other one, and redirects to nobody.
+func TestAdministratorsOfTwoServersDoNotTellEachOtherForEver(t *testing.T) {
+	for _, command := range []string{"redirect", "lredirect"} {
+		t.Run(command, func(t *testing.T) {
+			m := newMesh(t)
+			a := m.site("a.test", []string{"ann"}, nil, servertest.Var("ErrorsAdmin", "away@b.test"), servertest.Var("NoSenderBounce", "0"))
+			b := m.site("b.test", []string{"ben"}, nil, servertest.Var("ErrorsAdmin", "away@a.test"), servertest.Var("NoSenderBounce", "0"))
+			a.Write(t, "cmdaliases/a.test/away.tab", row(command, "gone@b.test"))
+			b.Write(t, "cmdaliases/b.test/away.tab", row(command, "gone@a.test"))
+			a.submit("ann@a.test", "gone@b.test", text("lost"))
+			a.arrived("ann", 1)
+			b.logged("nobody is told")
+			m.settle()
+			if n := strings.Count(a.Log()+b.Log(), "delivery has failed"); n != 2 {
+				t.Errorf("%d deliveries have failed, want that of the message and that of the notification", n)
+			}
+		})
 	}
 }
 

@@ -44,8 +44,8 @@ var (
 	// 4.1), or to a program that would not read it.
 	ErrUnwanted = errors.New("bounce: the sender does not want to be told")
 
-	// ErrLoop is the error of a notice about a notice of this server.
-	ErrLoop = errors.New("bounce: the message is a notification of this server itself")
+	// ErrLoop is the error of a notice about a notice.
+	ErrLoop = errors.New("bounce: the message is a notification itself")
 )
 
 // A Recipient is an address of the message, and what has become of it. Texts may be
@@ -144,7 +144,7 @@ func New(n Notice) (*Message, error) {
 			return nil, err
 		}
 	}
-	if m.original.looped(n.Domain) {
+	if m.original.isNotice() {
 		return nil, ErrLoop
 	}
 	if !n.Admin && m.unread() {

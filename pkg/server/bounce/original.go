@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"strings"
 	"unicode/utf8"
 )
@@ -131,23 +132,37 @@ func returnable(r io.Reader, most int64) (ok, eightBit bool, err error) {
 	}
 }
 
-// field returns the value of a field of the header, as far as it is on its first
-// line; empty where there is none.
+// field returns the value of a field of the header, on one line; empty where there is
+// none.
 func (o original) field(name string) string {
+	var value strings.Builder
+	found := false
 	for line := range strings.Lines(o.header) {
-		if is, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(strings.TrimRight(is, " \t"), name) {
-			return strings.TrimSpace(value)
+		if more := strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t"); more && found {
+			value.WriteString(" " + strings.TrimSpace(line))
+			continue
+		}
+		if found {
+			break
+		}
+		is, first, ok := strings.Cut(line, ":")
+		if found = ok && strings.EqualFold(strings.TrimRight(is, " \t"), name); found {
+			value.WriteString(strings.TrimSpace(first))
 		}
 	}
-	return ""
+	return strings.TrimSpace(value.String())
 }
 
-// looped reports whether the message is a notification of the server of that domain
-// (docs/reference/delivery.md 5.1).
-func (o original) looped(domain string) bool {
-	value := o.field("X-MailerError")
-	i, j := strings.LastIndexByte(value, '['), strings.LastIndexByte(value, ']')
-	return i >= 0 && j > i && strings.EqualFold(value[i+1:j], domain)
+// isNotice reports whether the message is a notification itself, of whatever server.
+// One of the reference is known by X-MailerError, where that counts those of its own
+// (docs/reference/delivery.md 5.1): two servers could tell each other for ever that
+// their notifications fail.
+func (o original) isNotice() bool {
+	if o.field("X-MailerError") != "" {
+		return true
+	}
+	kind, params, err := mime.ParseMediaType(o.field("Content-Type"))
+	return err == nil && kind == "multipart/report" && strings.EqualFold(params["report-type"], "delivery-status")
 }
 
 // messageID returns the Message-ID, or nothing where it is not one to repeat.

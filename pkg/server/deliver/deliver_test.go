@@ -239,7 +239,7 @@ func (f *fixture) notices(user string) []string {
 
 func TestSenderIsToldOnceOfWhatHasFailed(t *testing.T) {
 	f := newFixture(t)
-	f.net.results["x@elsewhere.test"] = []outbound.Result{{State: outbound.Permanent, Code: 550, Enhanced: "5.1.1", Reply: "550 5.1.1 no such user", Host: "mx.elsewhere.test"}}
+	f.net.results["x@elsewhere.test"] = []outbound.Result{{State: outbound.Permanent, Code: 550, Enhanced: "5.1.1", Reply: "550 5.1.1 no such user", Host: "mx.elsewhere.test", Addr: "192.0.2.25:25"}}
 	if err := f.admin.SetServerVars(t.Context(), admin.Setting{Name: "ErrorsAdmin", Value: "u2@foo.test"}); err != nil {
 		t.Fatal(err)
 	}
@@ -249,6 +249,13 @@ func TestSenderIsToldOnceOfWhatHasFailed(t *testing.T) {
 		got := f.notices(user)
 		if len(got) != 1 || !strings.Contains(got[0], "550 5.1.1 no such user") || !strings.HasPrefix(got[0], "Return-Path: <>\r\n") {
 			t.Errorf("notifications of %s are %q, want one with the reply of the host, from the null sender", user, got)
+		}
+		if text := strings.Join(got, ""); !strings.Contains(text, "Server:    <mx.elsewhere.test> [192.0.2.25]") {
+			t.Errorf("the address of the host is not told of: %q", text)
+		}
+		// The administrator sees what was logged, the attempt included that has failed.
+		if logged := strings.Contains(strings.Join(got, ""), `SMTP-Error = "550 5.1.1 no such user"`); logged != (user == "u2") {
+			t.Errorf("the log of the message in what %s gets: %t in %q", user, logged, got)
 		}
 	}
 	if f.queue.Len() != 0 {

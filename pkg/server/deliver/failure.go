@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
@@ -20,6 +21,7 @@ type failure struct {
 	detail    string // for administrators only, who know the files and programs that it names
 	reply     string // of the other host
 	host      string
+	ip        string // of the host
 }
 
 func (f *failure) Error() string {
@@ -72,7 +74,7 @@ func (d *Deliverer) failed(y delivery, err error) spool.Outcome {
 	}
 	if !f.permanent && !again && !f.untried {
 		const last = bounce.ReasonExpired + "; the last one: "
-		f = &failure{permanent: true, status: "5.4.7", reason: last + f.reason, detail: last + f.forAdmin(), reply: f.reply, host: f.host}
+		f = &failure{permanent: true, status: "5.4.7", reason: last + f.reason, detail: last + f.forAdmin(), reply: f.reply, host: f.host, ip: f.ip}
 	}
 	if f.permanent {
 		outcome, err := d.giveUp(y, f)
@@ -122,6 +124,9 @@ func sent(r outbound.Result) error {
 	f := &failure{permanent: r.State == outbound.Permanent, untried: r.Untried, status: r.Enhanced, reason: r.Reply, host: r.Host}
 	if r.Code != 0 {
 		f.reply = r.Reply
+	}
+	if addr, err := netip.ParseAddrPort(r.Addr); err == nil {
+		f.ip = addr.Addr().String()
 	}
 	return f
 }

@@ -64,6 +64,9 @@ func (d *Deliverer) delayed(y delivery, f *failure, attempt int, next time.Time)
 	}
 	r := d.notice(y, f)
 	r.Action, r.Attempt, r.Next = bounce.Delayed, attempt, next
+	if life := vars.Number("QueueLife"); life > 0 {
+		r.Until = y.Time.Add(time.Duration(life) * time.Hour)
+	}
 	err := d.write(y, -1, y.From, false, r)
 	r.Reason = f.forAdmin()
 	if admin := vars.String("TempErrorsAdmin"); err == nil && admin != "" && y.From != "" {
@@ -79,7 +82,7 @@ func (d *Deliverer) notice(y delivery, f *failure) bounce.Recipient {
 	to := y.to()
 	return bounce.Recipient{
 		Address: to.Address, ORcpt: to.ORcpt, Notify: to.Notify,
-		Reason: f.reason, Status: f.status, Reply: f.reply, Host: f.host, Last: d.root.Now(),
+		Reason: f.reason, Status: f.status, Reply: f.reply, Host: f.host, IP: f.ip, Last: d.root.Now(),
 	}
 }
 
@@ -102,6 +105,10 @@ func (d *Deliverer) write(y delivery, step int, to string, admin bool, r bounce.
 			y.log.Debug("history of a message", "err", err)
 		}
 		n.Log = history
+		if r.Action == bounce.Failed || r.Action == bounce.Delayed {
+			// The attempt that it is about comes into the log of the message afterwards.
+			n.Log += spool.Attempt{Time: r.Last, Text: r.Reason, Reply: r.Reply, Server: r.Host}.String()
+		}
 	}
 	n.ID = d.queue.NextID('X')
 	m, err := bounce.New(n)

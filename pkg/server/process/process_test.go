@@ -247,6 +247,24 @@ func TestWordsAndTheirArguments(t *testing.T) {
 	}
 }
 
+func TestRedirectedNotificationStaysOne(t *testing.T) {
+	f := start(t, map[string]string{"custdomains/.tab": "lredirect b.example\nredirect c.example\n"})
+	commands, err := process.FromFile(f.root.Tables, "custdomains/.tab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := message()
+	m.From = ""
+	if o, _ := f.run(process.Job{Message: m, Commands: commands}); o.Kind != process.Done || len(f.copies) != 2 {
+		t.Fatalf("%+v with %d copies", o, len(f.copies))
+	}
+	for _, c := range f.copies {
+		if c.From != "" {
+			t.Errorf("the copy for %s has the sender %q, want the null sender", c.Targets, c.From)
+		}
+	}
+}
+
 func TestRedirections(t *testing.T) {
 	f := start(t, mailproc("redirect x@b.example b.example $(RRCPT)\nlredirect @@FROM\n"))
 	if o, _ := f.account(); o.Kind != process.Done || len(f.copies) != 2 {

@@ -217,8 +217,8 @@ func (x *attempt) expand(args []string) []string {
 func (x *attempt) redirect(ctx context.Context, c Command) error {
 	m := x.copy.Message()
 	r := Redirection{Written: x.expand(c.Args), From: m.From, By: x.job.by(), Mark: c.Mark}
-	if r.List = c.Word == LRedirect; r.List {
-		r.From = r.By
+	if r.List = c.Word == LRedirect; r.List && m.From != "" {
+		r.From = r.By // but a notification stays one, of whose failure nobody is told
 	}
 	var err error
 	if r.Targets, err = Targets(r.Written, r.By); err != nil {
