@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -214,6 +215,13 @@ func TestTheNextServerIsAskedWhereOneIsSilent(t *testing.T) {
 	}
 	if silent.Asked("") == 0 || broken.Asked("") == 0 {
 		t.Errorf("the first two were asked %d and %d times", silent.Asked(""), broken.Asked(""))
+	}
+}
+
+func TestErrorNamesTheServerThatWasAsked(t *testing.T) {
+	server := resolvetest.Start(t, zones)
+	if _, err := server.Resolver(resolve.Options{}).LookupMX(t.Context(), "broken.test"); err == nil || !strings.Contains(err.Error(), "on "+server.UDP().Addr) {
+		t.Errorf("%v, want the address %s in it", err, server.UDP().Addr)
 	}
 }
 
