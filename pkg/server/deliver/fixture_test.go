@@ -66,6 +66,7 @@ type network struct {
 	mu      sync.Mutex
 	results map[string][]outbound.Result // by address: what comes of the next attempts
 	sent    []string                     // addresses that got a message
+	from    string                       // sender of the last one
 	hold    map[string]chan struct{}     // domains whose host answers when the channel is closed
 	calls   chan int                     // gets the number of recipients of each message that is sent; nil: nobody asks
 }
@@ -95,6 +96,7 @@ func (n *network) Send(ctx context.Context, r outbound.Route, m outbound.Message
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.from = m.From
 	var all []outbound.Result
 	for _, to := range m.Recipients {
 		result := outbound.Result{State: outbound.Delivered}

@@ -52,8 +52,10 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) er
 		d.logDelivery(y, "LIST", owner, "")
 		return nil
 	}
-	if sender, ok := vars.Lookup("ListSender"); ok {
+	if sender, ok := listSender(vars); ok {
 		copied.From = sender
+	} else if sender != "" {
+		y.log.Warn("ListSender is no address; the copies keep their sender", "list", owner, "value", sender)
 	}
 	copied.Mail, copied.Ret, copied.EnvID, copied.Proto = "", "", "", listProto
 	top := d.listHeader(y, list, owner, vars)
@@ -120,10 +122,12 @@ func (d *Deliverer) members(y delivery, list mailroot.User) ([]spool.Recipient, 
 		return nil, err
 	}
 	var all []spool.Recipient
+	known := make(map[string]bool)
 	for m := range table.All() {
-		if !strings.Contains(m.Perms, "R") {
+		if !strings.Contains(m.Perms, "R") || known[tabfile.Fold(m.Address)] {
 			continue
 		}
+		known[tabfile.Fold(m.Address)] = true
 		if _, err := address.Parse(m.Address); err != nil {
 			y.log.Warn("member of a list has no address", "list", list.Name+"@"+list.Domain, "member", m.Address, "err", err)
 			continue
@@ -131,6 +135,19 @@ func (d *Deliverer) members(y delivery, list mailroot.User) ([]spool.Recipient, 
 		all = append(all, spool.Recipient{Address: m.Address})
 	}
 	return all, nil
+}
+
+// listSender returns the sender of the copies; false: it is not said, or what is said is
+// no address.
+func listSender(vars mailroot.Variables) (string, bool) {
+	sender, ok := vars.Lookup("ListSender")
+	sender = strings.TrimSpace(sender)
+	sender = strings.TrimSuffix(strings.TrimPrefix(sender, "<"), ">")
+	if ok && sender != "" {
+		_, err := address.Parse(sender)
+		ok = err == nil
+	}
+	return sender, ok
 }
 
 // replyTo reports whether answers go to the list.
@@ -148,7 +165,7 @@ func (d *Deliverer) listHeader(y delivery, list mailroot.User, owner string, var
 	}
 	top = append(top, fmt.Sprintf("List-Id: <%s.%s>", list.Name, list.Domain), "List-Post: <"+mailto(owner)+">")
 	admin := d.root.Vars().String("PostMaster")
-	if sender, ok := vars.Lookup("ListSender"); ok && sender != "" {
+	if sender, ok := listSender(vars); ok && sender != "" {
 		admin = sender
 	}
 	if admin != "" {

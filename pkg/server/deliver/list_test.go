@@ -101,3 +101,23 @@ func TestListsAndAccountsAreClosedWhateverWayMailCame(t *testing.T) {
 		t.Errorf("an account that takes no mail has got %d messages", n)
 	}
 }
+
+// TestListThatWasMadeByHand has a member twice, and a sender that is none.
+func TestListThatWasMadeByHand(t *testing.T) {
+	f := newFixture(t)
+	if err := f.admin.UserAdd(t.Context(), "foo.test", "news", "x", "M"); err != nil {
+		t.Fatal(err)
+	}
+	table := filepath.Join(f.dir, "domains", "foo.test", "news", "mlusers.tab")
+	if err := os.WriteFile(table, []byte("# members\n\"a@else.test\"\t\"R\"\n\"A@Else.test\"\t\"RW\"\n\"nobody\"\t\"R\"\n\"b@else.test\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.admin.SetUserVars(t.Context(), "foo.test", "news", admin.Setting{Name: "ListSender", Value: "the boss"}); err != nil {
+		t.Fatal(err)
+	}
+	f.put("Subject: x\r\n\r\n", "u1@foo.test", "news@foo.test")
+	f.run(f.boxes())
+	if want := []string{"a@else.test", "b@else.test"}; !slices.Equal(f.net.sent, want) || f.net.from != "u1@foo.test" {
+		t.Errorf("sent to %q from %q, want %q from u1@foo.test", f.net.sent, f.net.from, want)
+	}
+}

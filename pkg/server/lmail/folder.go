@@ -209,9 +209,11 @@ func (f *folder) putAside(e entry) (string, error) {
 			return "", err
 		}
 	}
-	to := filepath.Join(f.bad, f.prefix+e.name)
-	if _, err := os.Lstat(to); err == nil {
-		to += "." + strconv.FormatUint(e.inode, 10)
+	const longest = 200 // of a name, so that there is room for what is added
+	name := f.prefix + e.name
+	to := filepath.Join(f.bad, name)
+	if _, err := os.Lstat(to); err == nil || len(name) > longest {
+		to = filepath.Join(f.bad, name[:min(len(name), longest)]+"."+strconv.FormatUint(e.inode, 10))
 	}
 	return to, os.Rename(e.path, to)
 }

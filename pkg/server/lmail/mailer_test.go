@@ -129,6 +129,7 @@ func TestMalformedFilesArePutAsideAndNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad["link"] = ""
+	write(t, filepath.Join(dir, strings.Repeat("n", 255)), "no message")
 	write(t, filepath.Join(dir, "zz-good"), "mail from:<>\nrcpt to:<xmailuser@xmailserver.test>\n\nSubject: good\n")
 	until(t, "the good one is delivered", func() bool { return len(mailbox(t, s.Dir)) == 1 })
 	for name, text := range bad {
@@ -141,6 +142,10 @@ func TestMalformedFilesArePutAsideAndNamed(t *testing.T) {
 			t.Errorf("%s: %q, %v; want what it was", aside, got, err)
 		}
 	}
+	until(t, "a file with the longest name is put aside", func() bool {
+		names, err := filepath.Glob(filepath.Join(s.Dir, "spool/bad/local-"+strings.Repeat("n", 100)+"*"))
+		return err == nil && len(names) == 1
+	})
 	if text := mailbox(t, s.Dir)[0]; !strings.Contains(text, "\r\nSubject: good\r\nFrom: <MAILER-DAEMON@xmailserver.test>\r\n") {
 		t.Errorf("a message without a text, of the null sender:\n%s", text)
 	}
