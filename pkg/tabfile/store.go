@@ -167,8 +167,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// sweep removes what a crash left unfinished in tmp.
+// sweep removes what a crash left unfinished: in tmp, and beside the tables that are
+// always loaded.
 func (s *Store) sweep() {
+	for name := range s.opts.Tables {
+		if err := s.removeLeftovers(name); err != nil {
+			s.log.Warn("cannot remove leftover", "file", name, "err", err)
+		}
+	}
 	names, err := s.fs.ReadDir(filepath.Join(s.root, tmpDir))
 	if err != nil {
 		return

@@ -27,6 +27,15 @@ type fixture struct {
 	log *bytes.Buffer
 }
 
+// emptyDirs are the folders of the MailRoot that git does not keep.
+func emptyDirs() []string {
+	return []string{
+		"cmdaliases/xmailserver.test", "custdomains", "msgsync", "pop3links", "userauth/pop3",
+		"domains/xmailserver.test/xmailuser/Maildir/tmp", "domains/xmailserver.test/xmailuser/Maildir/new",
+		"domains/xmailserver.test/xmailuser/Maildir/cur",
+	}
+}
+
 // start opens a MailRoot with these files besides, in whose texts a blank
 // separates fields.
 func start(t *testing.T, files map[string]string) *fixture {
@@ -35,11 +44,7 @@ func start(t *testing.T, files map[string]string) *fixture {
 	if err := os.CopyFS(f.dir, os.DirFS("../../../testdata/conformance/mailroot")); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{
-		"cmdaliases/xmailserver.test", "custdomains", "msgsync", "pop3links", "userauth/pop3",
-		"domains/xmailserver.test/xmailuser/Maildir/tmp", "domains/xmailserver.test/xmailuser/Maildir/new",
-		"domains/xmailserver.test/xmailuser/Maildir/cur",
-	} {
+	for _, dir := range emptyDirs() {
 		if err := os.MkdirAll(f.path(dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
