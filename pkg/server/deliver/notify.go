@@ -132,8 +132,18 @@ func (d *Deliverer) write(y delivery, step int, to string, admin bool, r bounce.
 	}
 	write := func(w io.Writer) error { _, err := m.WriteTo(w); return err }
 	if step >= 0 {
-		return d.derive(y, step, e, write)
+		err = d.derive(y, step, e, write)
+	} else {
+		err = d.queueNew(e, write)
 	}
+	if err == nil {
+		y.log.Info("notification is queued", "notification", n.ID, "about", y.to().Address, "to", e.Recipients[0].Address, "action", string(r.Action))
+	}
+	return err
+}
+
+// queueNew puts a message into the queue.
+func (d *Deliverer) queueNew(e spool.Envelope, write func(io.Writer) error) error {
 	draft, err := d.queue.Begin(e)
 	if err != nil {
 		return err

@@ -303,7 +303,7 @@ func (m *Mailer) take(f *folder, e entry) (err error) {
 		return err
 	}
 	m.forget(e.path)
-	m.o.Log.Debug("mail of this machine is taken", "id", id, "file", e.path, "user", e.user())
+	m.o.Log.Info("mail of this machine is taken", "message", id, "from", env.From, "recipients", len(env.Recipients), "file", e.path, "user", e.user())
 	if m.o.MailLog != nil {
 		_ = m.o.MailLog.Write(domain, e.name, id, now.Format("2006-01-02 15:04:05")) // it tells of lines that are lost
 	}

@@ -87,6 +87,7 @@ func (x *session) receive(r io.Reader) *reply {
 	tx.draft = nil
 	tx.rcpt = tx.rcpts[len(tx.rcpts)-1].Address
 	x.record("RECV=OK", size)
+	x.log().Info("message is taken", "message", tx.id, "from", tx.from.String(), "login", x.who.Name, "recipients", len(tx.rcpts), "size", size)
 	ok := say(250, "2.0.0", "OK <"+tx.id+">")
 	return &ok
 }

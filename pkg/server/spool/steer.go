@@ -94,6 +94,7 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 	})
 	q.purge()
 	err = errors.Join(err, each(all, func(p *picked) error {
+		q.log.Info("recipients are deleted by an administrator", "message", p.m.id, "key", p.m.key, "from", p.m.from, "recipients", len(p.indexes), "left", !p.done)
 		if p.done {
 			return q.forget(p.m)
 		}
@@ -204,6 +205,7 @@ func (q *Queue) freezeNow(m *message, indexes []int) error {
 			continue
 		}
 		outcomes[place] = Outcome{State: StateFrozen, Free: true, Note: why}
+		q.log.Info("message is frozen by an administrator", "message", m.id, "key", m.key, "to", l.Recipients[place].Address)
 	}
 	if len(outcomes) > 0 {
 		err = errors.Join(err, l.End(outcomes))

@@ -55,6 +55,7 @@ func (q *Queue) Submit(n Name) error {
 	if _, err := q.settleTaken(batch); err != nil || batch[0].err != nil {
 		return fmt.Errorf("spool: submit %s: %w", n.File, errors.Join(err, batch[0].err))
 	}
+	q.log.Info("frozen message is put back", "message", one.m.id, "key", one.m.key, "file", n.File)
 	return nil
 }
 
