@@ -59,6 +59,9 @@ func MailRoot(ctx context.Context, dir string) ([]Finding, error) {
 			return nil, fmt.Errorf("check %s: %w", dir, err)
 		}
 	}
+	if err := c.filters(); err != nil {
+		return nil, fmt.Errorf("check %s: %w", dir, err)
+	}
 	c.variables()
 	c.links()
 	c.rights()

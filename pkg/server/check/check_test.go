@@ -1,6 +1,7 @@
 package check
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -214,5 +215,48 @@ func TestFolderThatIsNoMailRoot(t *testing.T) {
 		if _, err := MailRoot(t.Context(), dir); err == nil {
 			t.Errorf("%s: no error", dir)
 		}
+	}
+}
+
+func TestCommandsAndFilters(t *testing.T) {
+	dir := fresh(t)
+	plain := filepath.Join(dir, "plain") // no program
+	write(t, dir, "plain", "x")
+	write(t, dir, "domains/example.test/mailproc.tab", `"mailbox"
+"mailboxx"
+"smtp"
+"external"|"0"|"9"
+"external"|"0"|"9"|"/nonexistent/program"|"@@FILE"
+"filter"|"0"|"9"|"`+plain+`"
+"external"|"0"|"9"|"true"
+"redirect"
+`)
+	write(t, dir, "custdomains/.example.net.tab", "\"smtp\"\n\"mailbox\"\n\"smtprelay\"|\"\"\n")
+	write(t, dir, "cmdaliases/example.test/info.tab", "\"redirect\"|\"a@b.test\"\n")
+	write(t, dir, "filters.in.tab", "\"*\"|\"*\"|\"0.0.0.0/0\"|\"0.0.0.0/0\"|\"here.tab\"\n\"*\"|\"*\"|\"0.0.0.0/0\"|\"0.0.0.0/0\"|\"gone.tab\"\n")
+	write(t, dir, "filters/here.tab", "\"!aex,timo=3\"|\"true\"|\"@@FILE\"\n\"!wlex\"\n\"no-such-program-anywhere\"\n\"$(FROM)\"\n")
+	write(t, dir, "filters/unused", "anything")
+	write(t, dir, "filters.post-data.tab", "\"/nonexistent/program\"|\"@@FILE\"\n\"true\"\n")
+	want := []string{
+		"custdomains/.example.net.tab:2: there is no command \"mailbox\" here; the row is skipped",
+		"custdomains/.example.net.tab:3: smtprelay needs a host",
+		"domains/example.test/mailproc.tab:2: there is no command \"mailboxx\" here; the row is skipped",
+		"domains/example.test/mailproc.tab:3: there is no command \"smtp\" here; the row is skipped",
+		"domains/example.test/mailproc.tab:4: external needs a priority, a time limit and a program",
+		"domains/example.test/mailproc.tab:5: the program cannot be run: stat /nonexistent/program: no such file or directory",
+		"domains/example.test/mailproc.tab:6: the program cannot be run: " + plain + ": permission denied",
+		"domains/example.test/mailproc.tab:8: redirect needs an address or a domain",
+		"filters.in.tab:2: there is no file filters/gone.tab",
+		"filters.post-data.tab:1: the program cannot be run: stat /nonexistent/program: no such file or directory",
+		"filters/here.tab:1: there is no flag \"timo\"",
+		"filters/here.tab:2: a row without a program",
+		"filters/here.tab:3: the program cannot be run: no-such-program-anywhere: executable file not found in $PATH",
+	}
+	got := findings(t, dir)
+	for i, line := range got {
+		got[i] = strings.ReplaceAll(line, fs.ErrPermission.Error(), "permission denied")
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findings differ from those wanted:\n%s", diff)
 	}
 }

@@ -56,6 +56,10 @@ func warnings(name string, fields []string) []string {
 			return append(slices.Clip(r.Warnings()), err.Error()+"; the row stands for good")
 		}
 		return r.Warnings()
+	case isFilters(name):
+		return filterWarnings(fields)
+	case isCommands(name):
+		return commandWarnings(name, fields)
 	case path.Base(name) == mailroot.UserDefTab && fields[0] == mailroot.VarPasswordScheme:
 		if v, _ := mailroot.LookupServerVar(fields[0]); !slices.Contains(v.Words, fields[1]) {
 			return []string{fmt.Sprintf("%s is none of %s; that of server.tab counts", fields[0], strings.Join(v.Words, ", "))}

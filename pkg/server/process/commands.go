@@ -140,6 +140,16 @@ func FromFile(t mailroot.Tables, file string) (Commands, error) {
 	return c, err
 }
 
+// Check returns what is wrong with a row of a mailproc.tab, or of another file of
+// commands; nil for nothing.
+func Check(row []string, mailproc bool) error {
+	var c Commands
+	if mailproc {
+		return c.add("", row, inMailProc)
+	}
+	return c.add("", row, elsewhere)
+}
+
 func load(t mailroot.Tables, files []string, allowed []Word) (c Commands, exists bool, err error) {
 	for _, file := range files {
 		rows, there, err := t.CommandRows(file)

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"time"
 )
@@ -60,6 +62,20 @@ func (r Result) String() string {
 		return "ended by a signal"
 	}
 	return fmt.Sprintf("exit status %d", r.Exit)
+}
+
+// Check returns why a program cannot be run by its name; nil where nothing is known that
+// speaks against it.
+func Check(name string) error {
+	path, err := lookPath(name)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err == nil && !isExecutable(info) {
+		err = fmt.Errorf("%s: %w", path, fs.ErrPermission)
+	}
+	return err
 }
 
 // Run runs the program and waits for it. When the time is over ([ErrTimeout]) or ctx

@@ -23,6 +23,9 @@ func prepare(_ *exec.Cmd, dir string) (string, error) { return dir, nil }
 // killAll kills the program alone: there are no process groups here.
 func killAll(cmd *exec.Cmd, _ string) error { return cmd.Process.Kill() }
 
+// isExecutable reports whether a file may be a program.
+func isExecutable(info os.FileInfo) bool { return info.Mode().IsRegular() }
+
 // belongsTo says yes: the folder of temporary files is the user's own here.
 func belongsTo(os.FileInfo, ...int) bool { return true }
 

@@ -28,12 +28,17 @@ func lookPath(name string) (string, error) {
 	if filepath.Base(name) == name {
 		for _, dir := range searchPath {
 			path := filepath.Join(dir, name)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+			if info, err := os.Stat(path); err == nil && isExecutable(info) {
 				return path, nil
 			}
 		}
 	}
 	return "", fmt.Errorf("%s: %w", name, exec.ErrNotFound)
+}
+
+// isExecutable reports whether a file is a program that somebody may run.
+func isExecutable(info os.FileInfo) bool {
+	return info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
 // nobody is who runs programs where the server is root.
