@@ -11,11 +11,13 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -279,5 +281,58 @@ func TestSpamAssassin(t *testing.T) {
 		if d != (filter.Decision{}) || !strings.Contains(got, want) || !strings.HasSuffix(got, "\r\n\r\n"+body+"\r\n") || strings.Contains(strings.ReplaceAll(got, "\r\n", ""), "\n") {
 			t.Errorf("%s: %+v with\n%s", body, d, got)
 		}
+	}
+}
+
+// TestSpamc has a daemon of SpamAssassin judge messages, as the page about filters shows.
+// When the daemon is gone they wait.
+func TestSpamc(t *testing.T) {
+	spamc := scanner(t, "spamc")
+	spamd, err := exec.LookPath("/usr/sbin/spamd")
+	if err != nil {
+		spamd = scanner(t, "spamd")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-L", "-x", "-m", "1", "-i", "127.0.0.1", "-p", port, "--cf=body TEST_SPAM /lottery winner/", "--cf=score TEST_SPAM 10", "--cf=report_safe 0"}
+	if os.Geteuid() == 0 {
+		args = append(args, "-u", "nobody")
+	}
+	daemon := exec.Command(spamd, args...)
+	daemon.Dir, daemon.Env = "/", []string{"PATH=/usr/bin:/bin"}
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- daemon.Wait() }()
+	stop := sync.OnceFunc(func() {
+		_ = daemon.Process.Signal(os.Interrupt) // it has ended
+		<-ended
+	})
+	t.Cleanup(stop)
+	r := runner(t, "-w", "0", "FILE", spamc, "-x", "-d", "127.0.0.1", "-p", port)
+	message := func(body string) string { return "From: <s@far.example>\r\nSubject: x\r\n\r\n" + body + "\r\n" }
+	until := time.Now().Add(60 * time.Second)
+	for {
+		d, got := queue(t, r, message("Hello."))
+		if d.Action == filter.Pass && strings.Contains(got, "X-Spam-Status: No") {
+			break
+		}
+		if d.Action != filter.Defer || time.Now().After(until) {
+			t.Skipf("spamd does not run here: %+v with %q", d, got)
+		}
+	}
+	if d, got := queue(t, r, message("You are the lottery winner")); d.Action != filter.Pass || !strings.Contains(got, "X-Spam-Status: Yes") {
+		t.Errorf("spam: %+v with %q", d, got)
+	}
+	stop()
+	if d, got := queue(t, r, message("Hello.")); d.Action != filter.Defer || got != message("Hello.") {
+		t.Errorf("without the daemon: %+v with %q, want it deferred", d, got)
 	}
 }
