@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/mail"
+	"regexp"
 	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
@@ -185,7 +186,7 @@ func (h header) recipients(tags string, accept func(address.Path) (string, error
 				continue
 			}
 			found := false
-			for _, p := range addresses(f.value()) {
+			for _, p := range addresses(f.recipients()) {
 				to, err := accept(p)
 				if err != nil {
 					return nil, err
@@ -205,6 +206,25 @@ func (h header) recipients(tags string, accept func(address.Path) (string, error
 		}
 	}
 	return all, nil
+}
+
+// forClause finds what a Received field says of the recipient.
+var forClause = regexp.MustCompile(`(?i)\bfor\s+<?[^\s<>;,]+@`)
+
+// recipients returns the part of the value that has recipients. A Received field may
+// name the sender too, who is none: "for <ann@here.test> from <bob@here.test>".
+func (f field) recipients() string {
+	value := f.value()
+	if f.name != "received" {
+		return value
+	}
+	at := forClause.FindStringIndex(value)
+	if at == nil {
+		return value
+	}
+	value, _, _ = strings.Cut(value[at[0]:], ";")
+	value, _, _ = strings.Cut(value, " from ")
+	return value
 }
 
 // maxRecipients is how many addresses of one message count.

@@ -87,8 +87,8 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestRecipientsFollowTheTags(t *testing.T) {
-	text := "Received: from x by y; id 1@relay.test\r\nReceived: from y for <deep@in.test>\r\nX-Deliver-To: top@in.test\r\n" +
-		"To: bob@in.test, jimbob@in.test,\r\n BOB@IN.test\r\nCc: bob@in.test, other@out.test\r\n\r\n"
+	text := "Received: from x by y; id 1@relay.test\r\nReceived: from y (helo@in.test)\r\n\tfor <deep@in.test> from <sender@in.test>; for good@in.test\r\nX-Deliver-To: top@in.test\r\n" +
+		"To: bob@in.test, jimbob@in.test,\r\n BOB@IN.test\r\nCc: bob@in.test, other@out.test\r\nX-Word: for any@in.test\r\n\r\n"
 	for tags, want := range map[string][]string{
 		"":                              {"top@in.test"},
 		"+Received,To":                  {"deep@in.test"},
@@ -96,6 +96,7 @@ func TestRecipientsFollowTheTags(t *testing.T) {
 		"jimbob,Cc,To":                  {"bob@in.test", "jimbob@in.test"},
 		"+X-Missing, +cc:, To":          {"bob@in.test"},
 		"X-Missing":                     nil,
+		"X-Word":                        {"any@in.test"},
 		"X-Deliver-To,+Received,To":     {"top@in.test", "deep@in.test"},
 		"+X-Deliver-To,+Received,To,Cc": {"top@in.test"},
 	} {
