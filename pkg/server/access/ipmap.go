@@ -35,6 +35,7 @@ type Row interface {
 type IPMap struct {
 	file  string
 	rules []ipRule
+	none  Verdict // where no row matches
 }
 
 type ipRule struct {
@@ -51,7 +52,7 @@ const lowest = -1
 // NewIPMap makes a map of the rows of file, which is named in verdicts. Rows
 // that [ParseIPRow] does not understand are left out.
 func NewIPMap[R Row](file string, rows iter.Seq[R]) *IPMap {
-	m := &IPMap{file: file}
+	m := &IPMap{file: file, none: Verdict{Allow: true, Reason: "no row of " + file + " matches"}}
 	for row := range rows {
 		rule, err := ParseIPRow(row.Fields())
 		if err != nil {
@@ -78,7 +79,7 @@ func (m *IPMap) Decide(ip netip.Addr, now time.Time) Verdict {
 		}
 	}
 	if found == nil {
-		return Verdict{Allow: true, Reason: "no row of " + m.file + " matches"}
+		return m.none
 	}
 	word := "denied"
 	if found.allow {

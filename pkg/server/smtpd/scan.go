@@ -1,5 +1,7 @@
 package smtpd
 
+import "bytes"
+
 // A dataScanner reads the text after DATA. It alone decides where that ends, at
 // CR LF . CR LF and nowhere else, and hands go-smtp a text in which there is
 // nothing left to disagree on: after the first octet that may not be in a message
@@ -28,7 +30,16 @@ const maxGrowth = 8
 // len(src) and maxGrowth, what go-smtp is to read. It returns how many octets it
 // read: fewer than all only where the text has ended.
 func (s *dataScanner) scan(dst, src []byte) (out []byte, read int, end bool) {
-	for i, c := range src {
+	for i := 0; i < len(src); i++ {
+		if s.state == inText || s.state == lineStart && src[i] != '.' {
+			if n := ordinary(src[i:]); n > 0 {
+				dst = s.emit(dst, src[i:i+n]...)
+				if s.state, i = inText, i+n; i == len(src) {
+					break
+				}
+			}
+		}
+		c := src[i]
 		switch {
 		case c == '\r':
 			switch s.state {
@@ -69,6 +80,22 @@ func (s *dataScanner) scan(dst, src []byte) (out []byte, read int, end bool) {
 	return dst, len(src), false
 }
 
+// window is how far ordinary looks, so that a text in which nothing is does not
+// make it look at everything again and again.
+const window = 512
+
+// ordinary returns how many octets src begins with that are none of CR, LF and NUL, of
+// more than a window not all.
+func ordinary(src []byte) int {
+	src = src[:min(len(src), window)]
+	for _, c := range []byte{'\r', '\n', 0} {
+		if n := bytes.IndexByte(src, c); n >= 0 {
+			src = src[:n]
+		}
+	}
+	return len(src)
+}
+
 func (s *dataScanner) emit(dst []byte, b ...byte) []byte {
 	if s.bad {
 		return dst
@@ -97,7 +124,21 @@ type chunkScanner struct {
 // scan reads src and appends to dst, whose capacity must exceed its length by
 // twice len(src) and maxGrowth.
 func (s *chunkScanner) scan(dst, src []byte) []byte {
-	for _, c := range src {
+	for i := 0; i < len(src); i++ {
+		if !s.cr {
+			if n := ordinary(src[i:]); n > 0 {
+				if !s.bad && !s.inLine && src[i] == '.' {
+					dst = append(dst, '.')
+				}
+				if !s.bad {
+					dst, s.inLine = append(dst, src[i:i+n]...), true
+				}
+				if i += n; i == len(src) {
+					break
+				}
+			}
+		}
+		c := src[i]
 		if c == 0 || s.cr != (c == '\n') {
 			s.bad = true
 		}
