@@ -198,6 +198,21 @@ func removeSegment(fsys FS, root string, number uint64) error {
 
 // readText reads all of r, which holds about size bytes.
 func readText(r io.Reader, size int64) (string, error) {
+	// io.Copy would take more memory than most files have.
+	if size < 16<<10 {
+		text := make([]byte, 0, size+1)
+		for {
+			n, err := r.Read(text[len(text):cap(text)])
+			text = text[:len(text)+n]
+			if err == io.EOF {
+				return string(text), nil
+			}
+			if err != nil {
+				return string(text), err
+			}
+			text = slices.Grow(text, 1)
+		}
+	}
 	var b strings.Builder
 	b.Grow(int(size) + 1)
 	_, err := io.Copy(&b, r)
