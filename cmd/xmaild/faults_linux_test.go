@@ -183,3 +183,56 @@ func TestTheProgramKeepsMailAfterAFailedSyncOfAMailbox(t *testing.T) {
 		t.Errorf("the mailbox has %v, want message 1 once", there)
 	}
 }
+
+// TestTheProgramSyncsAllThatItPromises watches the program at work. Whether the order is
+// right is for the tests that cut the power.
+func TestTheProgramSyncsAllThatItPromises(t *testing.T) {
+	s := startTrappedServer(t, mailRoot(t))
+	for _, command := range [][]string{
+		{"useradd", mailDomain, "ben", "pw", "U"},
+		{"poplnkadd", mailDomain, "ben", s.life.pop3, "xmailuser@" + mailDomain, "xmail", "CLR,Leave"},
+	} {
+		if err := s.do(command...); err != nil {
+			t.Fatalf("%q: %v", command, err)
+		}
+	}
+	want := func(when string, patterns ...string) {
+		t.Helper()
+		for _, pattern := range patterns {
+			if !s.trap.synced(regexp.MustCompile(pattern)) {
+				t.Errorf("%s nothing like %s was synced", when, pattern)
+			}
+		}
+	}
+	want("after a change", `/journal/\d+$`, `/journal$`, `/MailRoot$`)
+	if err := s.send(1); err != nil {
+		t.Fatal(err)
+	}
+	want("after 250", `/spool/live/[^/]+$`, `/spool/live$`)
+	s.boxed()
+	want("after a delivery", `/xmailuser/Maildir/tmp/[^/]+$`, `/xmailuser/Maildir/new$`, `/xmailuser/Maildir$`, `/xmailuser$`, `/domains/`+mailDomain+`$`, `/domains$`)
+	if err := os.WriteFile(filepath.Join(s.root, ".psync-trigger"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ; {
+		names, err := filepath.Glob(filepath.Join(s.root, "domains", mailDomain, "ben/Maildir/new/*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(names) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no mail by the link:\n%s", s.d.log())
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	want("after mail was fetched", `/msgsync/.*\.uidb$`, `/msgsync/[^/]+$`, `/msgsync$`)
+	if err := s.do("useradd", mailDomain, "cat", "pw", "U"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.do("sync"); err != nil {
+		t.Fatal(err)
+	}
+	want("after a checkpoint", `/cat$`, `/cat/user\.tab$`, `/cat/Maildir$`, `/cat/Maildir/new$`, `/mailusers\.tab$`)
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ type syncTrap struct {
 	mu    sync.Mutex
 	below string // a part of the names whose next sync fails; empty: none
 	hits  int
+	names map[string]bool // of what was synced
 	wait  sync.WaitGroup
 }
 
@@ -87,7 +89,7 @@ func startTrapped(t *testing.T, cmd *exec.Cmd) (*daemon, *syncTrap) {
 		}
 	})
 	theirs.Close()
-	trap := &syncTrap{}
+	trap := &syncTrap{names: map[string]bool{}}
 	if trap.listener, err = receiveFile(ours); err != nil {
 		t.Skipf("the kernel does not let tests answer system calls: %v\n%s", err, d.log())
 	}
@@ -185,9 +187,11 @@ func (s *syncTrap) ioctl(request uintptr, argument unsafe.Pointer) error {
 	return nil
 }
 
+// hit notes a sync, and reports whether it fails.
 func (s *syncTrap) hit(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.names[name] = true
 	if s.below == "" || !strings.Contains(name+"$", s.below) {
 		return false
 	}
@@ -208,4 +212,16 @@ func (s *syncTrap) failed() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hits
+}
+
+// synced reports whether something was synced whose name matches.
+func (s *syncTrap) synced(pattern *regexp.Regexp) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.names {
+		if pattern.MatchString(name) {
+			return true
+		}
+	}
+	return false
 }
