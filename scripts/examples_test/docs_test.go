@@ -20,8 +20,9 @@ type shownCommand struct {
 }
 
 // shownCommands returns the lines of a page that begin with blanks and a $, each with the
-// indented ones below it.
-func shownCommands(page string) []shownCommand {
+// indented ones below it. There are to be no other examples.
+func shownCommands(t *testing.T, page string) []shownCommand {
+	t.Helper()
 	var all []shownCommand
 	open := false
 	for i, line := range strings.Split(page, "\n") {
@@ -34,6 +35,8 @@ func shownCommands(page string) []shownCommand {
 			open = true
 		case indented && open:
 			all[len(all)-1].output += text + "\n"
+		case indented || strings.HasPrefix(text, "```"):
+			t.Errorf("line %d is an example, and not below a command that is run: %s", i+1, line)
 		default:
 			open = false
 		}
@@ -70,7 +73,7 @@ func TestQueuePage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	commands := shownCommands(read(t, "../../docs/queue.md"))
+	commands := shownCommands(t, read(t, "../../docs/queue.md"))
 	if len(commands) < 20 {
 		t.Fatalf("the page shows %d commands, want them all", len(commands))
 	}
