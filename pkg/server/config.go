@@ -48,6 +48,7 @@ type Config struct {
 
 	QueueLog      bool             // write logs/smail-*
 	QueueWorkers  int              // messages being delivered at once; 0: 16
+	SpoolSplit    int              // folders at each of two levels of the frozen messages, rounded up to a prime; 0: as many as there are, or 23
 	Retries       deliver.Schedule // of deliveries
 	FilterTimeout time.Duration    // of programs that filter; 0: 90 s
 	FilterLog     bool             // write logs/filters-*

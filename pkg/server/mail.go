@@ -71,7 +71,7 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 		s.log.Warn("locks of mailboxes are left over", "err", err)
 	}
 	m.queue, err = spool.Open(ctx, s.path("spool"), spool.Options{
-		FS: s.config.FS, Log: s.log, Clock: s.config.Clock,
+		FS: s.config.FS, Log: s.log, Clock: s.config.Clock, Levels: s.config.SpoolSplit,
 		Mode: func() os.FileMode { return s.root.Modes().File }, Dir: func() os.FileMode { return s.root.Modes().Dir },
 	})
 	if err != nil {

@@ -100,6 +100,7 @@ func (p *Parser) addFlags() {
 	listen("ctrls", "control port inside TLS", 'W', server.DefaultCtrlsPort)
 
 	letter("queue-workers", "n", "16", "messages being delivered at once", "-Qn")
+	letter("spool-split", "n", "23", "folders at each of two levels for frozen messages, rounded up to a prime", "-Mx")
 	letter("retry", "seconds", "480", "wait after the first failed attempt to deliver", "-Qt")
 	letter("retry-ratio", "n", "16", "each wait is longer by an n-th; 0: not longer", "-Qi")
 	letter("retries", "n", "32", "attempts to deliver before a message is given up", "-Qr")

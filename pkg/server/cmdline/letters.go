@@ -28,7 +28,7 @@ var groups = map[byte]map[byte]option{
 			p.Config.LogRotation, err = hours(v)
 			return err
 		}},
-		'x': {true, unused("split of the spool", "-Mx", 1)},
+		'x': take(atLeast(1), func(c *server.Config) *int { return &c.SpoolSplit }),
 		'D': {true, unused("DNS cache", "-MD", 1)},
 		'R': {true, unused("socket buffer", "-MR", 0)},
 		'S': {true, unused("socket buffer", "-MS", 0)},

@@ -35,13 +35,14 @@ var ErrClosed = errors.New("spool: the queue is closed")
 
 // Options say how a queue is opened. The zero value is good.
 type Options struct {
-	FS    FS                      // nil: that of the operating system
-	Log   *slog.Logger            // nil: nothing is logged
-	Clock func() time.Time        // nil: time.Now
-	Mode  func() fs.FileMode      // of new files; nil: 0600
-	Dir   func() fs.FileMode      // of new folders; nil: 0700
-	IDs   string                  // the file that counts messages; empty: message.id beside the spool folder
-	Tick  func() <-chan time.Time // fires when it is time to look at the clock again; nil: every second while something waits
+	FS     FS                      // nil: that of the operating system
+	Log    *slog.Logger            // nil: nothing is logged
+	Clock  func() time.Time        // nil: time.Now
+	Mode   func() fs.FileMode      // of new files; nil: 0600
+	Dir    func() fs.FileMode      // of new folders; nil: 0700
+	Levels int                     // folders at each of two levels that frozen messages are put in, rounded up to a prime; 0: as many as there are, or 23
+	IDs    string                  // the file that counts messages; empty: message.id beside the spool folder
+	Tick   func() <-chan time.Time // fires when it is time to look at the clock again; nil: every second while something waits
 }
 
 func (o Options) mode() fs.FileMode {
@@ -72,6 +73,7 @@ type Queue struct {
 	ids      *ids
 	taking   sync.Mutex // one at a time takes messages of the reference's tree
 	leveling sync.Mutex // one at a time makes the folders of that tree
+	level    int        // how many there are; 0: not looked at yet
 
 	mu      sync.Mutex
 	live    map[string]*message

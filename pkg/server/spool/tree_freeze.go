@@ -118,30 +118,57 @@ func (q *Queue) mkdir(path string) error {
 	return nil
 }
 
-// levels returns how many folders the tree has at each level: those that there are
-// at the first one, which are made where there is none.
+// levels returns how many folders the tree has at each level: as many as the options say,
+// or else those that there are at the first one. Missing ones are made.
 func (q *Queue) levels() (int, error) {
 	q.leveling.Lock()
 	defer q.leveling.Unlock()
+	if q.level > 0 {
+		return q.level, nil
+	}
 	path := func(n int) string { return filepath.Join(filepath.Dir(q.dir), strconv.Itoa(n)) }
-	for n := range 10000 {
-		if info, err := q.fs.Stat(path(n)); err == nil && info.IsDir() {
-			continue
+	there := 0
+	for there < maxLevels {
+		if info, err := q.fs.Stat(path(there)); err != nil || !info.IsDir() {
+			break
 		}
-		if n > 0 {
-			return n, nil
+		there++
+	}
+	count := there
+	switch {
+	case q.opts.Levels > 0:
+		count = primeFrom(min(q.opts.Levels, maxLevels))
+	case there == 0:
+		count = levels
+	}
+	if there < count {
+		for n := count - 1; n >= there; n-- { // the first one comes last: then all are there
+			if err := mkdir(q.fs, path(n), q.opts.dirMode()); err != nil {
+				return 0, err
+			}
 		}
-		break
-	}
-	for n := levels - 1; n >= 0; n-- { // the first one comes last: then all are there
-		if err := mkdir(q.fs, path(n), q.opts.dirMode()); err != nil {
-			return 0, err
+		if err := q.folders.Sync(filepath.Dir(q.dir)); err != nil {
+			return 0, errors.Join(err, remove(q.fs, path(there))) // they would be taken for durable next time
 		}
 	}
-	if err := q.folders.Sync(filepath.Dir(q.dir)); err != nil {
-		return 0, errors.Join(err, remove(q.fs, path(0))) // they would be taken for durable next time
+	q.level = count
+	return count, nil
+}
+
+// maxLevels bounds how many folders there are at a level.
+const maxLevels = 1000
+
+// primeFrom returns the first prime that is not below n.
+func primeFrom(n int) int {
+	for n = max(n, 2); ; n++ {
+		prime := true
+		for d := 2; d*d <= n; d++ {
+			prime = prime && n%d != 0
+		}
+		if prime {
+			return n
+		}
 	}
-	return levels, nil
 }
 
 // settle ends what a crash has left between the freezing of a recipient and the end

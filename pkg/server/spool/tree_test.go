@@ -283,6 +283,32 @@ func TestFrozenMessageIsAsTheReferenceWritesIt(t *testing.T) {
 	}
 }
 
+func TestTreeHasAsManyFoldersAsAreAskedFor(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	for _, c := range []struct{ asked, want int }{{8, 11}, {0, 11}, {7, 7}, {0, 11}, {23, 23}, {1, 2}, {0, 23}} {
+		q, err := Open(t.Context(), dir, Options{Levels: c.asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := q.levels(); err != nil || got != c.want {
+			t.Errorf("%d levels where %d are asked for, %v; want %d", got, c.asked, err, c.want)
+		}
+		put(t, q, letter("ann", "a", "b", "c"), "text")
+		if _, err := q.FreezeAll(t.Context(), anything); err != nil {
+			t.Fatal(err)
+		}
+		for f, err := range (Tree{Dir: dir}).All() {
+			if err != nil || f.Level0 >= c.want || f.Level1 >= c.want {
+				t.Errorf("with %d levels a message is frozen as %v, %v", c.want, f.Name, err)
+			}
+			if err := (Tree{Dir: dir}).Delete(f.Name); err != nil {
+				t.Error(err)
+			}
+		}
+		q.Close()
+	}
+}
+
 func TestNamesOfTheTreeLeadBackToTheQueue(t *testing.T) {
 	q, _ := openQueue(t, filepath.Join(t.TempDir(), "spool"))
 	for range 100 {
