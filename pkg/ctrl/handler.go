@@ -17,6 +17,20 @@ type Handler interface {
 	ServeCtrl(ctx context.Context, req *Request) Reply
 }
 
+// A Pipeliner is a [Handler] that may work on several commands of a session at a time,
+// where the client has sent them without waiting for the replies. Replies go out in
+// order all the same.
+type Pipeliner interface {
+	Handler
+
+	// Begin begins a command while those of the session that were begun before may not
+	// have ended, and returns what waits for its reply. It is as if ServeCtrl were called
+	// after them. Nil says that nothing was done, and that ServeCtrl is to be called when
+	// they have ended; first says that there are none. The Request's Session is not
+	// changed by what is begun.
+	Begin(ctx context.Context, req *Request, first bool) (wait func() Reply)
+}
+
 // A HandlerFunc is a function as a [Handler].
 type HandlerFunc func(ctx context.Context, req *Request) Reply
 

@@ -13,11 +13,18 @@ var errLineTooLong = errors.New("line too long")
 type lineReader struct {
 	src        io.Reader
 	buf        []byte
-	start, end int // what was read and not yet returned
+	start, end int  // what was read and not yet returned
+	flooded    bool // the last read left no room
 }
+
+// maxReadAhead is how far the buffer grows for a sender who waits for no reply.
+const maxReadAhead = 32 << 10
 
 // buffered returns how many bytes wait in the buffer.
 func (r *lineReader) buffered() int { return r.end - r.start }
+
+// hasLine reports whether a whole line waits in the buffer.
+func (r *lineReader) hasLine() bool { return bytes.IndexByte(r.buf[r.start:r.end], '\n') >= 0 }
 
 // line returns the next line without its LF and the CRs before it, good until the
 // next call. A line of more than limit bytes is errLineTooLong, after which the
@@ -50,13 +57,15 @@ func (r *lineReader) fill() error {
 		r.end = copy(r.buf, r.buf[r.start:r.end])
 		r.start = 0
 	}
-	if r.end == len(r.buf) {
+	if r.end == len(r.buf) || r.flooded && len(r.buf) < maxReadAhead {
 		r.buf = append(r.buf, make([]byte, max(len(r.buf), 4096))...)
 	}
+	r.flooded = false
 	for range 100 {
 		n, err := r.src.Read(r.buf[r.end:])
 		r.end += n
 		if n > 0 {
+			r.flooded = r.end == len(r.buf)
 			return nil // an error will come again
 		}
 		if err != nil {

@@ -10,26 +10,43 @@ import (
 
 // commands answers commands until the session ends.
 func (c *conn) commands(ctx context.Context) {
-	for {
-		line, err := c.readLine(c.s.limits.CommandLine, time.Now().Add(c.s.limits.Idle))
-		if err != nil {
-			c.refuseInput(err)
-			return
-		}
-		if c.ending() { // this one came with others, or just now
-			c.refuse(&Error{Code: CodeShutdown})
-			return
-		}
-		fields := split(string(line))
-		if len(fields) == 0 || fields[0] == "" {
-			c.refuse(&Error{CodeCommand, "no command"})
-			continue
-		}
-		req := &Request{Command: lower(fields[0]), Args: fields[1:], Session: &c.session}
-		if !c.serve(ctx, req) {
-			return
-		}
+	var p pipeline
+	for c.command(ctx, &p) {
 	}
+}
+
+// command reads and answers a command, or begins it and leaves the answer for later
+// where another one is there already. It reports whether the session goes on.
+func (c *conn) command(ctx context.Context, p *pipeline) bool {
+	if len(p.begun) == mostBegun || len(p.begun) > 0 && !c.r.hasLine() {
+		return c.answerAll(p)
+	}
+	line, err := c.readLine(c.s.limits.CommandLine, time.Now().Add(c.s.limits.Idle))
+	if err != nil {
+		if c.answerAll(p) {
+			c.refuseInput(err)
+		}
+		return false
+	}
+	if c.ending() { // this one came with others, or just now
+		if c.answerAll(p) {
+			c.refuse(&Error{Code: CodeShutdown})
+		}
+		return false
+	}
+	fields := split(string(line))
+	if len(fields) == 0 || fields[0] == "" {
+		if !c.answerAll(p) {
+			return false
+		}
+		c.refuse(&Error{CodeCommand, "no command"})
+		return true
+	}
+	req := &Request{Command: lower(fields[0]), Args: fields[1:], Session: &c.session}
+	if c.begin(ctx, p, req) {
+		return true
+	}
+	return c.answerAll(p) && c.serve(ctx, req)
 }
 
 // lower returns s with its ASCII letters in lower case.
@@ -70,16 +87,7 @@ func (c *conn) serve(ctx context.Context, req *Request) bool {
 	default:
 		c.send(r)
 	}
-	if c.s.CommandLog != nil {
-		c.s.CommandLog(CommandEvent{
-			Request:  req,
-			Code:     x.reply.Code(),
-			Text:     x.reply.Text(),
-			Uploaded: x.uploaded,
-			Err:      x.err,
-			Duration: time.Since(start),
-		})
-	}
+	c.logCommand(req, start, x)
 	return x.err == nil && !x.reply.thenClose
 }
 

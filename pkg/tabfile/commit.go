@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 )
 
 // One goroutine commits. It takes all transactions that wait, runs them one
@@ -20,9 +21,20 @@ type request struct {
 	try  bool
 	step func() // instead of f
 
-	err  error
-	done chan struct{}
+	turn  *Turn // nil: in no order
+	again bool  // all turns before have ended
+
+	state atomic.Int32 // what became of it in the queue
+	err   error
+	done  chan struct{}
 }
+
+// The states of a request.
+const (
+	waiting = iota
+	running
+	givenUp // by who asked for it
+)
 
 // batchMax is how many transactions share a sync at most.
 const batchMax = 512
@@ -36,7 +48,7 @@ const batchMax = 512
 // full disk; nothing has changed then either. After [ErrFailed] the outcome is
 // known only after a restart.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
-	return s.do(ctx, &request{f: f})
+	return s.do(ctx, &request{f: f, turn: takeTurn(ctx)})
 }
 
 // Try runs f as Update does and returns its error, and changes nothing.
@@ -54,28 +66,67 @@ func (s *Store) do(ctx context.Context, r *request) error {
 		return ErrClosed
 	}
 	r.done = make(chan struct{})
+	r.state.Store(waiting)
 	select {
 	case s.queue <- r:
-		<-r.done
-		if errors.Is(r.err, errRemade) {
-			if err := s.checkpoint(); err != nil {
-				return &WriteError{err}
-			}
-			return s.do(ctx, r)
-		}
-		return r.err
 	case <-s.closed:
 		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if r.turn != nil && !r.again {
+		close(r.turn.queued)
+	}
+	if err := s.await(ctx, r); err != nil {
+		return err
+	}
+	switch {
+	case errors.Is(r.err, errHeld):
+		r.awaitTurn()
+		return s.do(ctx, r)
+	case errors.Is(r.err, errRemade):
+		r.awaitTurn()
+		if err := s.checkpoint(); err != nil {
+			return &WriteError{err}
+		}
+		return s.do(ctx, r)
+	}
+	return r.err
+}
+
+// await waits until a request is done. The error is that of a request that never runs.
+func (s *Store) await(ctx context.Context, r *request) error {
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(waiting, givenUp) {
+			return ctx.Err()
+		}
+	case <-s.ended:
+	}
+	select {
+	case <-r.done:
+		return nil
+	case <-s.ended:
+	}
+	// What was taken from the queue was also answered.
+	select {
+	case <-r.done:
+		return nil
+	default:
+		return ErrClosed
+	}
 }
 
 func (s *Store) committer() {
+	defer close(s.ended)
 	for {
 		select {
 		case r := <-s.queue:
-			s.commitAll(s.waiting(r))
+			if r.state.CompareAndSwap(waiting, running) {
+				s.commitAll(s.waiting(r))
+			}
 		case <-s.closed:
 			return
 		}
@@ -88,7 +139,9 @@ func (s *Store) waiting(r *request) []*request {
 	for len(all) < batchMax {
 		select {
 		case r := <-s.queue:
-			all = append(all, r)
+			if r.state.CompareAndSwap(waiting, running) {
+				all = append(all, r)
+			}
 		default:
 			return all
 		}
@@ -150,6 +203,11 @@ func (s *Store) run(all []*request) *batch {
 			b.requests = append(b.requests, r)
 			continue
 		}
+		if r.waits() {
+			r.err = errHeld
+			b.requests = append(b.requests, r)
+			continue
+		}
 		tx := newTx(s, b)
 		err := call(r.f, tx)
 		if tx.conflict {
@@ -157,6 +215,7 @@ func (s *Store) run(all []*request) *batch {
 		}
 		if tx.remade {
 			err = errRemade
+			r.hold()
 		}
 		r.err = err
 		b.requests = append(b.requests, r)
@@ -170,8 +229,12 @@ func (s *Store) run(all []*request) *batch {
 	return b
 }
 
-// errRemade asks for a checkpoint before a transaction runs again.
-var errRemade = errors.New("tabfile: transaction runs again after a checkpoint")
+var (
+	// errRemade asks for a checkpoint before a transaction runs again.
+	errRemade = errors.New("tabfile: transaction runs again after a checkpoint")
+	// errHeld has a transaction run again when those of the turns before its own have ended.
+	errHeld = errors.New("tabfile: transaction waits for its turn")
+)
 
 // call runs the function of a transaction. A panic in it is its own failure and
 // not that of the store.

@@ -95,6 +95,7 @@ type Store struct {
 	queue   chan *request
 	closing atomic.Bool // Close was called: no more changes
 	closed  chan struct{}
+	ended   chan struct{} // closed when nothing is committed any more
 	once    sync.Once
 	wg      sync.WaitGroup
 
@@ -138,8 +139,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		tables:   make(map[string]*table),
 		onDemand: make(map[string]*table),
 		problems: make(map[string][]Error),
-		queue:    make(chan *request),
+		queue:    make(chan *request, batchMax),
 		closed:   make(chan struct{}),
+		ended:    make(chan struct{}),
 		changed:  make(chan struct{}, 1),
 		touched:  make(map[string]bool),
 		removed:  newPathSet(),

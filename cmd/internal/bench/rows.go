@@ -113,7 +113,7 @@ func addAlias(prefix string) command {
 
 // mailboxes is how many of so many accounts have their folders, which take long to make:
 // more than are removed while it is measured.
-func mailboxes(accounts int) int { return max(accounts/5, min(accounts, 50)) }
+func mailboxes(accounts int) int { return max(accounts/10, min(accounts, 50)) }
 
 func seedMailboxes(r *root, rows int) error {
 	if err := r.seedUsers(rows); err != nil {

@@ -18,6 +18,12 @@ func (s *Service) hook(domain, action string) []string {
 	return program
 }
 
+// HasHook reports whether a program is told of an action on accounts of a domain, or of
+// the one that it stands for.
+func (s *Service) HasHook(domain, action string) bool {
+	return s.hook(domain, action) != nil || s.hook(s.RealDomain(domain), action) != nil
+}
+
 // A hookCall is what a program is to be told of.
 type hookCall struct {
 	action, domain string

@@ -32,8 +32,10 @@ type collected struct {
 
 // collecting returns what the session has collected; nil outside a transaction.
 func collecting(s *ctrl.Session) *collection {
-	open, _ := s.Value.(*collection)
-	return open
+	if st, ok := s.Value.(*sessionState); ok {
+		return st.open
+	}
+	return nil
 }
 
 func begin(_ context.Context, c *call) ctrl.Reply {
@@ -41,7 +43,7 @@ func begin(_ context.Context, c *call) ctrl.Reply {
 		return ctrl.Refuse(ctrl.CodeConflict, "a transaction has begun already: commit or rollback ends it")
 	}
 	if !c.trying {
-		c.session.Value = &collection{}
+		stateOf(c.session).open = &collection{}
 	}
 	return ctrl.OK()
 }
@@ -51,7 +53,7 @@ func rollback(_ context.Context, c *call) ctrl.Reply {
 	if open == nil {
 		return noTransaction()
 	}
-	c.session.Value = nil
+	stateOf(c.session).open = nil
 	return ctrl.OKf("%d commands forgotten", len(open.commands))
 }
 
@@ -101,7 +103,7 @@ func commit(ctx context.Context, c *call) ctrl.Reply {
 	if len(c.args) > 0 {
 		return c.checkCollected(ctx, open)
 	}
-	c.session.Value = nil
+	stateOf(c.session).open = nil
 	if open.refused != nil {
 		return open.refused.Reply()
 	}
