@@ -85,6 +85,24 @@ echo "451 4.7.1 Greylisted, come again" > "$3.rej"
 exit 3
 `
 
+// TestHostThatIsBackIsTriedWhenSomebodyWantsIt asks for the queue to be worked on when
+// a host is there again that was dead a moment ago.
+func TestHostThatIsBackIsTriedWhenSomebodyWantsIt(t *testing.T) {
+	for _, command := range [][]string{{"etrn", "b.test"}, {"queueretry", "domain=b.test"}} {
+		t.Run(command[0], func(t *testing.T) {
+			m := newMesh(t)
+			a, b := m.site("a.test", []string{"ann"}, nil), m.site("b.test", []string{"ben"}, nil)
+			m.host(b.ip, "")
+			a.submit("ann@a.test", "ben@b.test", text("wait"))
+			a.logged("delivery is deferred")
+			m.host(b.ip, b.SMTP)
+			a.do(command...)
+			m.wantBody(b.arrived("ben", 1)[0], "wait")
+			m.settle()
+		})
+	}
+}
+
 func TestGreylistOnTheOtherSide(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the filter is a shell script")

@@ -102,14 +102,16 @@ func (s *Server) openMail(ctx context.Context) (err error) {
 		})
 	}
 	m.policy = policy.New(s.root, dns, m.boxes, policy.Options{Log: s.log})
-	s.admin = admin.New(s.root, admin.Options{Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy, Queue: m.queue})
-	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock, Upgrade: s.admin.UpgradePassword})
 	sending := s.config.Outbound
 	sending.Log, sending.Clock, sending.Family = s.log, s.config.Clock, families[s.config.Resolve]
 	if sending.Roots == nil {
 		sending.Roots = s.authorities
 	}
 	m.sender = outbound.New(s.root, dns, sending)
+	s.admin = admin.New(s.root, admin.Options{
+		Log: s.log, Plain: s.config.Mailbox == MailboxPlain, DNS: m.policy, Queue: steered{m.queue, m.sender},
+	})
+	m.login = login.New(s.root, login.Options{Log: s.log, Clock: s.config.Clock, Upgrade: s.admin.UpgradePassword})
 	if err := program.SweepFolders("", s.root.Dir); err != nil {
 		s.log.Warn("folders of programs stay that a server has left which died", "err", err)
 	}
