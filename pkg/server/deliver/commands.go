@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"strings"
 
+	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
@@ -22,39 +24,64 @@ type Commands interface {
 }
 
 // commands does what a file of commands wants done for a recipient: its
-// mailproc.tab, or that of a custom domain or an alias of commands.
-func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) error {
+// mailproc.tab, or that of a custom domain or an alias of commands. It returns what the
+// sender may be told that has become of the message; empty: nothing.
+func (d *Deliverer) commands(ctx context.Context, y delivery, r route.Route) (bounce.Action, error) {
 	if y.err != nil {
-		return y.err
+		return "", y.err
 	}
 	if r.Kind == route.User {
 		if err := d.access(y, r.Account); err != nil {
-			return err
+			return "", err
 		}
 	}
 	list, err := d.orders(y, r)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if y.lane == "" && list.Send() {
-		return errSends
+		return "", errSends
 	}
 	if list = list.Joined(reserved); len(list.List) > reserved {
-		return fmt.Errorf("a file of commands has %d rows, and %d can be done", len(list.List), reserved)
+		return "", fmt.Errorf("a file of commands has %d rows, and %d can be done", len(list.List), reserved)
 	}
 	steps := newSteps(y, list)
-	outcome := d.process.Run(ctx, process.Job{Message: queued(y), Commands: list, Account: r.Address()}, &actions{d, y, r.Account, steps}, steps)
+	a := &actions{d: d, y: y, account: r.Account, steps: steps}
+	outcome := d.process.Run(ctx, process.Job{Message: queued(y), Commands: list, Account: r.Address()}, a, steps)
 	switch outcome.Kind {
 	case process.Defer:
-		return outcome.Err
+		return "", outcome.Err
 	case process.Drop:
 		y.log.Info("message is dropped", "to", y.to().Address)
+		return "", nil
 	case process.Reject:
-		return &failure{permanent: true, status: "5.7.1", reason: outcome.Reason}
+		return "", &failure{permanent: true, status: "5.7.1", reason: outcome.Reason}
 	case process.Freeze:
-		return frozen(outcome.Err)
+		return "", frozen(outcome.Err)
 	}
-	return nil
+	return a.done(list, outcome), nil
+}
+
+// done returns what has become of a message whose commands have been carried out. What
+// has failed the sender knows, and what another host tells need not be told twice.
+func (a *actions) done(list process.Commands, o process.Outcome) bounce.Action {
+	has := func(words ...process.Word) bool {
+		return slices.ContainsFunc(list.List, func(c process.Command) bool { return slices.Contains(words, c.Word) })
+	}
+	switch {
+	case o.Failed > 0:
+		return ""
+	case has(process.Mailbox):
+		return bounce.Delivered
+	case has(process.SMTP, process.SMTPRelay):
+		if a.told {
+			return ""
+		}
+		return bounce.Relayed
+	case has(process.Redirect, process.LRedirect):
+		return bounce.Expanded
+	}
+	return bounce.Delivered // to a program
 }
 
 // orders returns the commands for a recipient: those that are left, of a message of which
@@ -169,6 +196,7 @@ type actions struct {
 	y       delivery
 	account mailroot.User // whose mailproc.tab it is
 	steps   *steps
+	told    bool // the host that has taken the message tells the sender what becomes of it
 }
 
 func (a *actions) Mailbox(ctx context.Context, m filter.Queued) error {
@@ -216,6 +244,7 @@ func (a *actions) send(ctx context.Context, m filter.Queued, plan outbound.Route
 	result := a.d.take(ctx, m, plan, err)
 	err = permanent(sent(result))
 	if err == nil {
+		a.told = result.DSN
 		a.d.logDelivery(a.y, result.Medium, result.Parameter, result.RemoteID, "tls", result.TLS)
 	}
 	return err

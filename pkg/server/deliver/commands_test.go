@@ -5,6 +5,7 @@ package deliver_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/admin"
 	"github.com/xmaild/xmaild/pkg/server/outbound"
 	"github.com/xmaild/xmaild/pkg/server/program/programtest"
+	"github.com/xmaild/xmaild/pkg/server/spool"
 )
 
 // write makes a file of the MailRoot, which counts at once.
@@ -193,6 +195,48 @@ func TestErrorsAdminIsToldOfCommandsThatFail(t *testing.T) {
 	for _, user := range []string{"u2", "u9"} {
 		if got := f.notices(user); len(got) != 1 || !strings.Contains(got[0], "550 5.1.1 nobody") {
 			t.Errorf("%s is told %q, want the reply of the host, once", user, got)
+		}
+	}
+}
+
+// TestSenderWhoAsksIsToldWhatCommandsHaveDone has files of commands of which few deliver.
+func TestSenderWhoAsksIsToldWhatCommandsHaveDone(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["u4@foo.test"] = []outbound.Result{refused}
+	want := map[string]string{"u1": "", "u2": "expanded", "u3": "relayed", "u4": "failed", "u5": "delivered", "u6": "", "u7": "delivered"}
+	for user, rows := range map[string]string{
+		"u1": "", "u2": "\"redirect\"\t\"r@far.test\"\n", "u3": "\"smtprelay\"\t\"relay.test\"\n", "u4": "\"smtprelay\"\t\"relay.test\"\n",
+		"u5": "\"redirect\"\t\"r@far.test\"\n\"mailbox\"\n", "u6": "\"filter\"\t\"0\"\t\"9\"\t\"" + programtest.Script(t, "exit 4\n") + "\"\n",
+		"u7": "\"external\"\t\"0\"\t\"9\"\t\"true\"\n",
+	} {
+		f.write("domains/foo.test/"+user+"/mailproc.tab", rows)
+	}
+	for user := range want {
+		e := spool.Envelope{ID: f.queue.NextID('S'), Time: f.clock(), From: "u9@foo.test", Recipients: []spool.Recipient{{Address: user + "@foo.test", Notify: "SUCCESS,FAILURE"}}}
+		d, err := f.queue.Begin(e)
+		if err == nil {
+			_, err = io.WriteString(d, "Subject: x\r\n\r\n")
+		}
+		if err == nil {
+			err = d.Commit()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.run(f.boxes())
+	f.run(f.boxes())
+	got := map[string]string{}
+	for _, text := range f.notices("u9") {
+		_, report, _ := strings.Cut(text, "Final-Recipient: rfc822; ")
+		user, _, _ := strings.Cut(report, "@")
+		_, action, _ := strings.Cut(report, "Action: ")
+		action, _, _ = strings.Cut(action, "\r\n")
+		got[user] += action
+	}
+	for user, action := range want {
+		if got[user] != action {
+			t.Errorf("of the mail to %s the sender is told %q, want %q", user, got[user], action)
 		}
 	}
 }

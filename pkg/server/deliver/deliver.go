@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/address"
-	"github.com/xmaild/xmaild/pkg/server/bounce"
 	"github.com/xmaild/xmaild/pkg/server/filter"
 	"github.com/xmaild/xmaild/pkg/server/mailbox"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
@@ -156,14 +155,10 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 			away[domain] = append(away[domain], place)
 			continue
 		case err == nil:
-			err = d.along(ctx, y, along)
-			if errors.Is(err, errSends) {
+			if err = d.along(ctx, y, along); errors.Is(err, errSends) {
 				lane := laneOf(along)
 				away[lane] = append(away[lane], place)
 				continue
-			}
-			if err == nil {
-				d.succeeded(y, actionOf(along.Kind))
 			}
 		}
 		work.outcome(ctx, place, err)
@@ -202,20 +197,9 @@ func (d *Deliverer) carryOut(ctx context.Context, w *work) {
 		if err == nil {
 			err = d.along(ctx, y, along)
 		}
-		if err == nil {
-			d.succeeded(y, actionOf(along.Kind))
-		}
 		w.outcome(ctx, place, err)
 		w.end()
 	}
-}
-
-// actionOf says what a delivery here is to somebody who asks.
-func actionOf(k route.Kind) bounce.Action {
-	if k == route.List {
-		return bounce.Expanded
-	}
-	return bounce.Delivered
 }
 
 // find returns where an address leads. The route in front of it, which the reference
@@ -316,15 +300,24 @@ type delivery struct {
 
 func (y delivery) to() spool.Recipient { return y.Recipients[y.place] }
 
-// along delivers along a route that does not leave this server.
+// along delivers along a route that does not leave this server, and tells the sender who
+// asks to be told.
 func (d *Deliverer) along(ctx context.Context, y delivery, r route.Route) error {
 	switch r.Kind {
 	case route.NoUser:
 		return &failure{permanent: true, status: "5.1.1", reason: "there is nobody of that name at this server"}
 	case route.List:
-		return d.list(ctx, y, r.Account)
+		done, err := d.list(ctx, y, r.Account)
+		if err == nil {
+			d.succeeded(y, done)
+		}
+		return err
 	}
-	return d.commands(ctx, y, r)
+	done, err := d.commands(ctx, y, r)
+	if err == nil {
+		d.succeeded(y, done)
+	}
+	return err
 }
 
 const logTime = "2006-01-02 15:04:05"

@@ -18,39 +18,40 @@ import (
 )
 
 // list sends a message to the members of a mailing list, as one message with a
-// recipient for each (docs/reference/delivery.md 2.5).
-func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) error {
+// recipient for each (docs/reference/delivery.md 2.5). It returns what the sender may be
+// told that has become of the message; empty: nothing.
+func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) (bounce.Action, error) {
 	if y.err != nil {
-		return y.err
+		return "", y.err
 	}
 	if err := d.access(y, list); err != nil {
-		return err
+		return "", err
 	}
 	owner := list.Name + "@" + list.Domain
 	vars, err := d.root.UserVars(list)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := checkLoop(y.body.SectionReader, owner, d.root.Vars().Number("MaxMTAOps")); err != nil {
-		return err
+		return "", err
 	}
 	filtered := d.filters.Copy(queued(y))
 	defer filtered.Close() // only a folder of ours is left, and swept
 	if err := decided(filtered.Filter(ctx, filter.In)); err != nil {
 		if errors.Is(err, errDropped) {
-			return nil
+			return "", nil
 		}
-		return err
+		return "", err
 	}
 	text := filtered.Message().Text
 	copied := y.Envelope
 	copied.Recipients, err = d.members(y, list)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if len(copied.Recipients) == 0 {
 		d.logDelivery(y, "LIST", owner, "")
-		return nil
+		return bounce.Expanded, nil
 	}
 	if sender, ok := listSender(vars); ok {
 		copied.From = sender
@@ -66,7 +67,7 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) er
 	if err == nil {
 		d.logDelivery(y, "LIST", owner, "")
 	}
-	return err
+	return bounce.Expanded, err
 }
 
 // listProto is the way by which the copies for the members of a list have come.

@@ -42,11 +42,11 @@ func (d *Deliverer) notify(y delivery, step int, f *failure) error {
 }
 
 // succeeded tells the sender what has become of a message that was delivered, where
-// NOTIFY asks for that (RFC 3461 4.1). That it could not be told is no reason to
+// NOTIFY asks for that (RFC 3461 4.1); nothing where the action is empty. That it could not be told is no reason to
 // deliver again.
 func (d *Deliverer) succeeded(y delivery, a bounce.Action) {
 	to := y.to()
-	if to.Notify == "" || !bounce.Wanted(to.Notify, a) {
+	if a == "" || to.Notify == "" || !bounce.Wanted(to.Notify, a) {
 		return
 	}
 	r := d.notice(y, &failure{status: "2.0.0"})
