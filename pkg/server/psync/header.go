@@ -73,7 +73,7 @@ func readHeader(r io.Reader) (header, error) {
 // write writes the message so far, without what its last delivery has put on it: any
 // Return-Path, which the envelope has now, and a Delivered-To before the first other
 // field. Those further down tell of loops. A line as mailbox files have it ("From …")
-// before all fields is left out: below the Received it would end the header.
+// before all fields gets a name: below the Received it would end the header.
 func (h header) write(w io.Writer) error {
 	var out bytes.Buffer
 	top := true
@@ -82,6 +82,8 @@ func (h header) write(w io.Writer) error {
 		case f.name == "return-path", f.name == "delivered-to" && top:
 			continue
 		case f.name == "" && top && (strings.HasPrefix(f.text, "From ") || strings.HasPrefix(f.text, ">From ")):
+			out.WriteString("X-Mailbox-Line: ")
+			out.WriteString(f.text)
 			continue
 		}
 		top = false

@@ -24,7 +24,7 @@ func TestHeaderLosesWhatItsLastDeliveryPutOnIt(t *testing.T) {
 	for text, want := range map[string]string{
 		"Return-Path: <a@b.test>\r\nDelivered-To: x@y.test\r\nReceived: one\r\n two\r\nDelivered-To: z@y.test\r\n\r\nReturn-Path: text\r\n": "Received: one\r\n two\r\nDelivered-To: z@y.test\r\n\r\nReturn-Path: text\r\n",
 		"Subject: x\r\nReturn-Path:\r\n <>\r\n\r\n": "Subject: x\r\n\r\n",
-		"From eve Sun Nov 22 07:00:00 2026\r\n>From mail\r\nReturn-Path: <a@b.test>\r\nSubject: x\r\n\r\nFrom here\r\n": "Subject: x\r\n\r\nFrom here\r\n",
+		"From eve Sun Nov 22 07:00:00 2026\r\n>From mail\r\nReturn-Path: <a@b.test>\r\nSubject: x\r\n\r\nFrom here\r\n": "X-Mailbox-Line: From eve Sun Nov 22 07:00:00 2026\r\nX-Mailbox-Line: >From mail\r\nSubject: x\r\n\r\nFrom here\r\n",
 		"\r\nonly text\r\n":    "\r\nonly text\r\n",
 		"Subject: no text\r\n": "Subject: no text\r\n",
 		"":                     "",

@@ -74,6 +74,12 @@ func (h *headerReader) begin(p []byte) (n int, err error) {
 		switch {
 		case len(h.line) == 1 && (c == ' ' || c == '\t') && h.any:
 			return n, h.field(h.drop)
+		case !h.any && (string(h.line) == "From " || string(h.line) == ">From "):
+			// As mailbox files have it. Below our Received it would end the header.
+			h.line = append([]byte("X-Mailbox-Line: "), h.line...)
+			err := h.field(false)
+			h.any = false // no line goes on with it
+			return n, err
 		case c == ':' && isFieldName(h.line[:len(h.line)-1]):
 			return n, h.field(h.note(string(h.line[:len(h.line)-1])))
 		case c == '\n' || c == ':' || len(h.line) > maxName:
