@@ -99,14 +99,14 @@ func TestSubmissionsGetWhatIsMissing(t *testing.T) {
 	const dateField, idField = `Date: [A-Z][a-z]{2}, [^\r]+\r\n`, `Message-ID: <[^ @>]+@mx\.foo\.test>\r\n`
 	r := newRig(t)
 	for text, want := range map[string]string{
-		"Subject: a\r\n\r\nb\r\n":                      `\r\nSubject: a\r\n` + dateField + idField + `\r\nb\r\n$`,
-		"Subject: a\r\nDATE : x\r\n\r\nb\r\n":          `\r\nSubject: a\r\nDATE : x\r\n` + idField + `\r\nb\r\n$`,
-		"message-id: x\r\nSubject: a\r\n\tDate: x\r\n": `\r\nmessage-id: x\r\nSubject: a\r\n\tDate: x\r\n` + dateField + `$`,
-		"Date: x\r\nMessage-ID: y\r\n\r\nb\r\n":        `\r\nDate: x\r\nMessage-ID: y\r\n\r\nb\r\n$`,
-		"\r\nDate: x\r\n":                              `\r\n` + dateField + idField + `\r\nDate: x\r\n$`,
-		"no header\r\n\r\nb\r\n":                       `\r\n` + dateField + idField + `\r\nno header\r\n\r\nb\r\n$`,
-		"Subject: a\r\nno field: x\r\n": `\r\nSubject: a\r\n` + dateField + idField + `\r\nno field: x\r\n$`,
-		"":                              `\r\n` + dateField + idField + `$`,
+		"Subject: a\r\n\r\nb\r\n":                        `\r\nSubject: a\r\n` + dateField + idField + `\r\nb\r\n$`,
+		"Subject: a\r\nDATE : x\r\n\r\nb\r\n":            `\r\nSubject: a\r\nDATE : x\r\n` + idField + `\r\nb\r\n$`,
+		"message-id: x\r\nSubject: a\r\n\tDate: x\r\n":   `\r\nmessage-id: x\r\nSubject: a\r\n\tDate: x\r\n` + dateField + `$`,
+		"Date: x\r\nMessage-ID: y\r\n\r\nb\r\n":          `\r\nDate: x\r\nMessage-ID: y\r\n\r\nb\r\n$`,
+		"\r\nDate: x\r\n":                                `\r\n` + dateField + idField + `\r\nDate: x\r\n$`,
+		"no header\r\n\r\nb\r\n":                         `\r\n` + dateField + idField + `\r\nno header\r\n\r\nb\r\n$`,
+		"Subject: a\r\nno field: x\r\n":                  `\r\nSubject: a\r\n` + dateField + idField + `\r\nno field: x\r\n$`,
+		"":                                               `\r\n` + dateField + idField + `$`,
 		strings.Repeat("x", 3000) + ": y\r\nDate: z\r\n": `\r\n` + dateField + idField + `\r\nx{1000}x{1000}x{1000}: y\r\nDate: z\r\n$`,
 	} {
 		if got := post(t, r, true, text); !regexp.MustCompile(want).MatchString(got) {
