@@ -37,8 +37,8 @@ func TestPageOfProcessing(t *testing.T) {
 	})
 	p.run("A program for all mail of a domain", func(p page, m *mesh) {
 		table := p.file("domains/example.org/mailproc.tab")
-		org := m.site("example.org", []string{"ann"}, map[string]string{"domains/example.org/mailproc.tab": table})
-		// The folder is not there yet: the message waits.
+		org := m.site("example.org", []string{"ann"}, map[string]string{"domains/example.org/mailproc.tab": table}, servertest.Var("FilterFailure", "accept"))
+		// The folder is not there yet: the message waits, also where failures are forgiven.
 		org.receive("x@ext.test", "ann@example.org", text("keep"))
 		org.logged("delivery is deferred")
 		folder := p.folder("/var/spool/xmaild/archive")
