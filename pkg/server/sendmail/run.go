@@ -294,6 +294,7 @@ func (j *job) all(fields []lmail.Field) ([]string, error) {
 		}
 	}
 	var all []string
+	known := make(map[string]bool)
 	add := func(list string) error {
 		found, err := address.List(list)
 		if err != nil {
@@ -304,7 +305,8 @@ func (j *job) all(fields []lmail.Field) ([]string, error) {
 			if err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, to) }) {
+			if key := strings.ToLower(to); !known[key] {
+				known[key] = true
 				all = append(all, to)
 			}
 		}
