@@ -40,9 +40,9 @@ func TestFullDiskRefusesChanges(t *testing.T) {
 	if err := servertest.NewMailRoot(root); err != nil {
 		t.Fatal(err)
 	}
-	cmd := xmaild(t.TempDir())
+	cmd := xmaild(t.TempDir(), "-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", "", "-SI", "127.0.0.1", "-Sp", "0", "-PI", "127.0.0.1", "-Pp", "0")
 	// In blocks of 512 bytes by POSIX; bash has blocks of 1024.
-	cmd.Args = []string{"sh", "-c", `ulimit -f 64; exec "$0" "$@"`, cmd.Path, "-Ms", root, "-CI", "127.0.0.1", "-Cp", "0", "-W-", "--pid-dir", ""}
+	cmd.Args = append([]string{"sh", "-c", `ulimit -f 64; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	d, err := startDaemon(cmd)
 	if err != nil {
@@ -84,6 +84,31 @@ func TestFullDiskRefusesChanges(t *testing.T) {
 	if _, err := again.Do(t.Context(), "useradd", "xmailserver.test", "after", "pw", "U"); err != nil {
 		t.Errorf("a small change after the refusal: %v", err)
 	}
+	m, err := d.logged(mailServing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(number, size int) error {
+		client, err := smtp.Dial(m[1])
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return sendTo(client, number, []string{"xmailuser@" + mailDomain}, size)
+	}
+	var reply *textproto.Error
+	if err := send(1, 200000); !errors.As(err, &reply) || reply.Code != 451 && reply.Code != 452 {
+		t.Errorf("a large message without room: %v, want 451 or 452", err)
+	}
+	if err := send(2, 1000); err != nil {
+		t.Errorf("a small message after it: %v", err)
+	}
+	f := &findings{}
+	waitForQueue(rootFiles(root), f)
+	if there := mailbox(rootFiles(root), "xmailuser@"+mailDomain, f, nil); len(there) != 1 || there[2] != 1 {
+		t.Errorf("the mailbox has %v, want message 2 alone", there)
+	}
+	report(t, f.all)
 }
 
 // TestReadOnlyMailRootIsRefused wants one clear line where nothing can be written.
