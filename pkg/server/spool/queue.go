@@ -135,6 +135,7 @@ func (q *Queue) load(ctx context.Context) error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	var logs []string
+	unread := make(map[string]bool)
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -146,6 +147,7 @@ func (q *Queue) load(ctx context.Context) error {
 			switch {
 			case err != nil && mayPass(err):
 				q.log.Error("message cannot be read, and waits for the next start", "file", path, "err", err)
+				unread[key] = true
 			case err != nil:
 				if err := q.putAside(name, err); err != nil {
 					return err
@@ -165,7 +167,7 @@ func (q *Queue) load(ctx context.Context) error {
 		}
 	}
 	for _, key := range logs {
-		if q.live[key] != nil {
+		if q.live[key] != nil || unread[key] {
 			continue
 		}
 		if err := remove(q.fs, filepath.Join(q.dir, key+logSuffix)); err != nil {

@@ -395,6 +395,33 @@ func (f *shortFS) Open(name string) (tabfile.File, error) {
 	return f.FS.Open(name)
 }
 
+func TestMessageThatCannotBeReadAtAStartIsThereAtTheNext(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, c := openQueue(t, dir)
+	put(t, q, letter("ann", "a"), "x\r\n")
+	if err := lease(t, q).End(map[int]Outcome{0: {State: StateQueued, Until: c.now, Note: "451 later"}}); err != nil {
+		t.Fatal(err)
+	}
+	disk := &shortFS{FS: OS()}
+	disk.short.Store(true)
+	for _, want := range []int{0, 1} {
+		q, err := Open(t.Context(), dir, Options{FS: disk, Clock: func() time.Time { return c.now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		if q.Len() != want {
+			t.Errorf("%d messages in the queue, want %d", q.Len(), want)
+		}
+		disk.short.Store(false)
+		if want == 1 {
+			if history, err := lease(t, q).History(0); err != nil || !strings.Contains(history, "451 later") {
+				t.Errorf("its attempts are %q, %v; want the one before", history, err)
+			}
+		}
+	}
+}
+
 func TestMessageIsNotPutAsideForWantOfFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	disk := &shortFS{FS: OS()}
