@@ -84,6 +84,7 @@ exit 1`)
 		row := tabfile.Split(p.block("HeloDomain"))
 		backup := m.site("example.org", nil, p.files("custdomains/example.net.tab"), servertest.Var(row[0], row[1]))
 		primary := m.site("example.net", []string{"ben"}, nil)
+		zones := map[string]mockdns.Zone{}
 		for line := range strings.Lines(p.block("MX")) {
 			f := strings.Fields(line)
 			pref, err := strconv.Atoi(f[2])
@@ -91,15 +92,14 @@ exit 1`)
 				t.Fatalf("%q is no record of the DNS that the test knows", line)
 			}
 			domain := strings.TrimSuffix(f[0], ".")
-			zone := m.zones[domain+"."]
-			if len(zone.MX) == 1 && zone.MX[0].Pref == 10 && pref == 10 {
-				zone.MX = nil // that of the fixture
-			}
-			zone.MX = append(zone.MX, net.MX{Host: f[3], Pref: uint16(pref)})
+			zones[domain] = mockdns.Zone{MX: append(zones[domain].MX, net.MX{Host: f[3], Pref: uint16(pref)})}
+		}
+		for domain, zone := range zones {
 			m.zone(domain, zone)
 		}
 		m.host(primary.ip, "")
-		backup.receive("x@ext.test", "ben@example.net", text("meanwhile"))
+		sender := m.site("a.test", []string{"ann"}, nil)
+		sender.submit("ann@a.test", "ben@example.net", text("meanwhile"))
 		backup.logged("command waits")
 		backup.deferredOnce()
 		m.host(primary.ip, primary.SMTP)

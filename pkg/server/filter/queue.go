@@ -187,7 +187,11 @@ func (c *Copy) filter(ctx context.Context, log *slog.Logger, kind string, fields
 		err = errors.New(Ended(result))
 	}
 	if err == nil {
-		return c.Judge(result)
+		d, stop := c.Judge(result)
+		if d.Err != nil {
+			d.Err = fmt.Errorf("filter %s: %w", x.words[0], d.Err)
+		}
+		return d, stop
 	}
 	err = fmt.Errorf("filter %s: %w", x.words[0], err)
 	if ctx.Err() != nil || errors.As(err, new(localError)) || c.r.deferring() {

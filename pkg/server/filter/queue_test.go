@@ -186,6 +186,15 @@ func TestQueueExitStatus(t *testing.T) {
 	}
 }
 
+func TestFilterThatAsksForAnotherAttemptIsNamed(t *testing.T) {
+	program := programtest.Script(t, "echo why; exit 75")
+	f := start(t, Options{}, queueTables(map[string]string{"filters.in.tab": everything + "a.tab\n", "filters/a.tab": program + "\n"}))
+	d, _, _ := f.filtered(t.Context(), In, queued(text))
+	if d.Action != Defer || !strings.Contains(d.Err.Error(), program) || !strings.Contains(d.Err.Error(), "why") {
+		t.Errorf("%+v, want it deferred, with the program and what it printed", d)
+	}
+}
+
 // TestNotificationsAreNotRefused has a filter refuse a notification of this server, which
 // nobody would learn of.
 func TestNotificationsAreNotRefused(t *testing.T) {
