@@ -134,3 +134,32 @@ func TestListsInsideListsEnd(t *testing.T) {
 	}
 	b.arrived("ben", 1)
 }
+
+// TestListsOfTwoServersWithinEachOtherSendOneCopyEach has three lists at each of two
+// servers, and each is a member of all others.
+func TestListsOfTwoServersWithinEachOtherSendOneCopyEach(t *testing.T) {
+	m := newMesh(t)
+	m.site("a.test", []string{"ann", "carl"}, nil)
+	m.site("b.test", []string{"ben"}, nil)
+	a, b := m.sites[0], m.sites[1]
+	lists := []string{"l1@a.test", "l2@a.test", "l3@a.test", "l1@b.test", "l2@b.test", "l3@b.test"}
+	for _, s := range m.sites {
+		for _, name := range []string{"l1", "l2", "l3"} {
+			s.do("useradd", s.domain, name, "x", "M")
+			s.do("uservarsset", s.domain, name, "ClosedML", "0")
+			for _, member := range append([]string{"carl@a.test", "ben@b.test"}, lists...) {
+				if member != name+"@"+s.domain {
+					s.do("mluseradd", s.domain, name, member, "RW")
+				}
+			}
+		}
+	}
+	a.submit("ann@a.test", lists[0], "Message-ID: <one@a.test>\r\n"+text("all"))
+	m.waitFor("the last copies", func() bool { return len(a.mails("carl")) >= len(lists) && len(b.mails("ben")) >= len(lists) })
+	m.settle()
+	a.arrived("carl", len(lists))
+	b.arrived("ben", len(lists))
+	if n := len(a.mails("ann")); n < 1 || n > len(lists) {
+		t.Errorf("the sender was told %d times of circles, want once for a list at most", n)
+	}
+}

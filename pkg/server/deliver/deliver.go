@@ -61,6 +61,7 @@ type Deliverer struct {
 	opts    Options
 	log     *slog.Logger
 	lanes   lanes
+	once    once
 }
 
 // Parts are what a [Deliverer] works with. All are needed.

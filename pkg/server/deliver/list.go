@@ -32,8 +32,17 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) (b
 	if err != nil {
 		return "", err
 	}
-	if err := checkLoop(y.body.SectionReader, owner, d.root.Vars().Number("MaxMTAOps")); err != nil {
+	looped := checkLoop(y.body.SectionReader, owner, d.root.Vars().Number("MaxMTAOps"))
+	if looped != nil && !errors.Is(looped, errLoop) {
+		return "", looped
+	}
+	switch verdict, err := d.again(y, owner, looped); {
+	case err != nil:
 		return "", err
+	case verdict == hadIt:
+		return "", nil
+	case verdict == tellIt:
+		return "", looped
 	}
 	filtered := d.filters.Copy(queued(y))
 	defer filtered.Close() // only a folder of ours is left, and swept

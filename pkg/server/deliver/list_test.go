@@ -121,3 +121,38 @@ func TestListThatWasMadeByHand(t *testing.T) {
 		t.Errorf("sent to %q from %q, want %q from u1@foo.test", f.net.sent, f.net.from, want)
 	}
 }
+
+// TestListsWithinEachOtherSendOneCopyEach has lists that are members of each other:
+// there are 65 ways from one to the others.
+func TestListsWithinEachOtherSendOneCopyEach(t *testing.T) {
+	f := newFixture(t)
+	const lists = 5
+	for n := range lists {
+		if err := f.admin.UserAdd(t.Context(), "foo.test", fmt.Sprint("list", n), "x", "M"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range lists {
+		members := []string{"u1@foo.test"}
+		for m := range lists {
+			if m != n {
+				members = append(members, fmt.Sprintf("list%d@foo.test", m))
+			}
+		}
+		for _, member := range members {
+			if err := f.admin.MemberAdd(t.Context(), "foo.test", fmt.Sprint("list", n), member, "RW"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for n := 1; n <= 2; n++ { // it may be sent again
+		f.put("Subject: x\r\nMessage-ID: <1@x>\r\n\r\n", "u2@foo.test", "list0@foo.test")
+		f.run(f.boxes())
+		if got := len(f.mail("u1")); got != n*lists {
+			t.Errorf("a member of %d lists has %d copies, want one from each", lists, got)
+		}
+		if got := len(f.notices("u2")); got < n || got > n*lists {
+			t.Errorf("the sender was told %d times of circles, want once for a list at most", got)
+		}
+	}
+}
