@@ -79,7 +79,7 @@ type files map[string]string
 
 // open makes a MailRoot of the domain foo.test with the accounts ann, bob, off,
 // full and the lists open and closed, and the files.
-func open(t *testing.T, f files, zones resolvetest.Zones, o policy.Options) *house {
+func open(t testing.TB, f files, zones resolvetest.Zones, o policy.Options) *house {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "MailRoot")
 	err := mailroot.Create(dir, mailroot.NewRoot{Domains: []string{"foo.test"}, Account: "ann", AccountPassword: "a", Admin: "x", AdminPassword: "x"})
@@ -163,13 +163,13 @@ func quoted(text string) string {
 }
 
 // client is that of an address.
-func (h *house) client(t *testing.T, ip string) policy.Client {
+func (h *house) client(t testing.TB, ip string) policy.Client {
 	t.Helper()
 	return h.Client(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(ip), 40000), netip.MustParseAddrPort("127.0.0.1:25"))
 }
 
 // path reads what stands between the brackets.
-func path(t *testing.T, s string) address.Path {
+func path(t testing.TB, s string) address.Path {
 	t.Helper()
 	p, rest, err := address.ParsePath("<" + s + ">")
 	if err != nil || rest != "" {

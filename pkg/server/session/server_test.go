@@ -26,7 +26,7 @@ type lineServer struct {
 	cancel  context.CancelFunc
 }
 
-func serve(t *testing.T, setUp func(s *session.Server)) *lineServer {
+func serve(t testing.TB, setUp func(s *session.Server)) *lineServer {
 	t.Helper()
 	s := &lineServer{started: make(chan struct{}, 1), release: make(chan struct{}), served: make(chan error, 1)}
 	s.Name = "smtp"
@@ -99,12 +99,12 @@ func (s *lineServer) handle(ctx context.Context, c *session.Conn) {
 }
 
 type client struct {
-	t *testing.T
+	t testing.TB
 	net.Conn
 	r *bufio.Reader
 }
 
-func (s *lineServer) dial(t *testing.T) *client {
+func (s *lineServer) dial(t testing.TB) *client {
 	t.Helper()
 	nc, err := net.Dial("tcp", s.addr)
 	if err != nil {
