@@ -228,3 +228,51 @@ func TestRemovedMessagesDoNotComeBackAfterAPowerCut(t *testing.T) {
 		t.Error("without the sync of the folder the messages were gone as well")
 	}
 }
+
+// TestFoldersThatADeliveryMakesAreDurable delivers into a Maildir that another program has
+// made without its folders.
+func TestFoldersThatADeliveryMakesAreDurable(t *testing.T) {
+	root := newRoot(t, false)
+	dir, folders := crashBox(root, false)
+	mem := crashDisk(t, root, false)
+	for _, sub := range folders {
+		if err := mem.RemoveAll(filepath.Join(dir, sub)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fsys := newCrashFS(mem, 0, 0, nil)
+	if err := New(root, Options{FS: fsys, Log: silent}).Deliver(t.Context(), ann(t, root), message("m1", crashBody)); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := readMem(fsys.Crash(), filepath.Join(dir, "new", "m1")); err != nil || text != stored(crashBody) {
+		t.Errorf("after a power cut the acknowledged message holds %q, %v", text, err)
+	}
+}
+
+// TestAMessageThatIsFoundIsDurable has a process die between the name of a message and
+// its sync, and another one find the message.
+func TestAMessageThatIsFoundIsDurable(t *testing.T) {
+	root := newRoot(t, false)
+	dir, _ := crashBox(root, false)
+	for _, name := range []string{"new/m1", "cur/m1", "cur/m1:2,S"} {
+		mem := crashDisk(t, root, false)
+		first := newCrashFS(mem, 0, 0, func(name string) bool { return strings.HasSuffix(name, "/new") })
+		if err := New(root, Options{FS: first, Log: silent}).Deliver(t.Context(), ann(t, root), message("m1", crashBody)); err != nil {
+			t.Fatal(err)
+		}
+		if name != "new/m1" {
+			if err := mem.Rename(filepath.Join(dir, "new/m1"), filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := message("m1", crashBody)
+		again.Again = true
+		second := newCrashFS(mem, 0, 0, nil)
+		if err := New(root, Options{FS: second, Log: silent}).Deliver(t.Context(), ann(t, root), again); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := readMem(second.Crash(), filepath.Join(dir, name)); err != nil || text != stored(crashBody) {
+			t.Errorf("%s: after a power cut the message that counts as delivered holds %q, %v", name, text, err)
+		}
+	}
+}

@@ -155,6 +155,10 @@ func (c *FS) Rename(from, to string) error {
 	if err := c.step(); err != nil {
 		return err
 	}
+	// Without the folder the file would be lost, which no file system does.
+	if _, err := c.mem.Stat(filepath.Dir(to)); err != nil {
+		return err
+	}
 	return c.mem.Rename(from, to)
 }
 
