@@ -20,8 +20,9 @@ type Count struct {
 type picked struct {
 	m       *message
 	indexes []int
+	changed map[int]slot
 	done    bool  // nothing of the message is left
-	marked  bool  // the file says what is to become of some of them
+	marked  bool  // somebody has some of them in hand: the file says already what is to become of them
 	err     error // why it does not
 }
 
@@ -75,20 +76,20 @@ func (q *Queue) Count(ctx context.Context, match func(*Item) bool) (Count, error
 func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, error) {
 	var all []*picked
 	n, err := q.pick(ctx, match, func(m *message, indexes []int) {
-		p := &picked{m: m, indexes: indexes}
-		changed := make(map[int]slot, len(indexes))
+		p := &picked{m: m, indexes: indexes, changed: make(map[int]slot, len(indexes))}
 		for _, i := range indexes {
 			if m.isParked(i) {
 				m.parked[i], m.leased[i] = false, false
 			}
+			p.marked = p.marked || m.isLeased(i)
 			m.slots[i].state, m.slots[i].until = StateDeleted, 0
-			changed[i] = m.slots[i]
+			p.changed[i] = m.slots[i]
 		}
 		q.schedule(m)
 		if p.done = m.finished(); p.done {
 			delete(q.live, m.key)
-		} else {
-			p.err = q.mark(m, changed)
+		} else if p.marked {
+			p.err = q.mark(m, p.changed)
 		}
 		all = append(all, p)
 	})
@@ -98,7 +99,16 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 		if p.done {
 			return q.forget(p.m)
 		}
-		return q.marked(p)
+		if p.marked {
+			return q.marked(p)
+		}
+		// Nobody else writes the states of what is in nobody's hands. It may have been the
+		// rest of a message that has ended meanwhile.
+		err := (&Lease{q: q, m: p.m}).write(p.changed, true)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	}), q.Tidy())
 	if err != nil {
 		return n, fmt.Errorf("spool: deleted messages may come back: %w", err)
@@ -152,24 +162,23 @@ func (q *Queue) Hurry(ctx context.Context, match func(*Item) bool) (Count, error
 func (q *Queue) FreezeAll(ctx context.Context, match func(*Item) bool) (Count, error) {
 	var all []*picked
 	n, err := q.pick(ctx, match, func(m *message, indexes []int) {
-		p := &picked{m: m}
+		p := &picked{m: m, changed: make(map[int]slot)}
 		if m.leased == nil {
 			m.leased = make([]bool, len(m.slots))
 		}
-		changed := make(map[int]slot)
 		for _, i := range indexes {
 			if m.isParked(i) {
 				m.parked[i] = false
 			} else if m.leased[i] {
 				m.slots[i].toFreeze = true
-				changed[i] = m.slots[i]
+				p.changed[i] = m.slots[i]
 				continue
 			}
 			m.leased[i] = true
 			p.indexes = append(p.indexes, i)
 		}
-		if p.marked = len(changed) > 0; p.marked {
-			p.err = q.mark(m, changed)
+		if p.marked = len(p.changed) > 0; p.marked {
+			p.err = q.mark(m, p.changed)
 		}
 		q.schedule(m)
 		all = append(all, p)
