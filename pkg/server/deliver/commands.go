@@ -205,7 +205,7 @@ func (a *actions) Mailbox(ctx context.Context, m filter.Queued) error {
 
 func (a *actions) Redirect(_ context.Context, m filter.Queued, r process.Redirection) error {
 	if err := checkLoop(m.Text, r.By, a.d.root.Vars().Number("MaxMTAOps")); err != nil {
-		return permanent(err)
+		return permanent(a.d.looped(a.y, r.By, err))
 	}
 	step, err := a.steps.begin(r.Mark)
 	if err != nil {
@@ -217,17 +217,20 @@ func (a *actions) Redirect(_ context.Context, m filter.Queued, r process.Redirec
 		e.Recipients = append(e.Recipients, spool.Recipient{Address: to})
 	}
 	top := []string{"X-Deliver-To: " + r.By}
-	err = a.d.derive(a.y, step, e, func(w io.Writer) error {
-		return rewrite(w, io.NewSectionReader(m.Text, 0, m.Text.Size()), top, func(string) bool { return false })
-	})
-	if err == nil {
-		medium := "REDIR"
-		if r.List {
-			medium = "LREDIR"
+	where := r.By + " " + strings.Join(r.Targets, ",")
+	return a.d.sendOnce(a.y, where, listed{id: a.y.ID, here: true}, func() error {
+		err := a.d.derive(a.y, step, e, func(w io.Writer) error {
+			return rewrite(w, io.NewSectionReader(m.Text, 0, m.Text.Size()), top, func(string) bool { return false })
+		})
+		if err == nil {
+			medium := "REDIR"
+			if r.List {
+				medium = "LREDIR"
+			}
+			a.d.logDelivery(a.y, medium, strings.Join(r.Written, ","), "")
 		}
-		a.d.logDelivery(a.y, medium, strings.Join(r.Written, ","), "")
-	}
-	return err
+		return err
+	})
 }
 
 func (a *actions) Relay(ctx context.Context, m filter.Queued, hosts, options string) error {

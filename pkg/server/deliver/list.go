@@ -32,17 +32,8 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) (b
 	if err != nil {
 		return "", err
 	}
-	looped := checkLoop(y.body.SectionReader, owner, d.root.Vars().Number("MaxMTAOps"))
-	if looped != nil && !errors.Is(looped, errLoop) {
-		return "", looped
-	}
-	switch verdict, err := d.again(y, owner, looped); {
-	case err != nil:
-		return "", err
-	case verdict == hadIt:
-		return "", nil
-	case verdict == tellIt:
-		return "", looped
+	if err := checkLoop(y.body.SectionReader, owner, d.root.Vars().Number("MaxMTAOps")); err != nil {
+		return "", d.looped(y, owner, err)
 	}
 	filtered := d.filters.Copy(queued(y))
 	defer filtered.Close() // only a folder of ours is left, and swept
@@ -72,11 +63,20 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) (b
 	drop := func(name string) bool {
 		return strings.HasPrefix(name, "List-") || name == "Precedence" || name == "Reply-To" && replyTo(vars)
 	}
-	err = d.derive(y, 0, copied, func(w io.Writer) error { return rewrite(w, io.NewSectionReader(text, 0, text.Size()), top, drop) })
-	if err == nil {
-		d.logDelivery(y, "LIST", owner, "")
+	known, err := readListed(y)
+	if err != nil {
+		return "", err
 	}
-	return bounce.Expanded, err
+	action := bounce.Action("")
+	err = d.sendOnce(y, owner, known, func() error {
+		err := d.derive(y, 0, copied, func(w io.Writer) error { return rewrite(w, io.NewSectionReader(text, 0, text.Size()), top, drop) })
+		if err == nil {
+			action = bounce.Expanded
+			d.logDelivery(y, "LIST", owner, "")
+		}
+		return err
+	})
+	return action, err
 }
 
 // listProto is the way by which the copies for the members of a list have come.

@@ -2,6 +2,7 @@ package deliver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,6 +154,36 @@ func TestListsWithinEachOtherSendOneCopyEach(t *testing.T) {
 		}
 		if got := len(f.notices("u2")); got < n || got > n*lists {
 			t.Errorf("the sender was told %d times of circles, want once for a list at most", got)
+		}
+	}
+}
+
+// TestRedirectionsToEachOtherSendOneCopyEach has accounts that keep a copy and redirect
+// to all others.
+func TestRedirectionsToEachOtherSendOneCopyEach(t *testing.T) {
+	f := newFixture(t)
+	const accounts = 5
+	for n := range accounts {
+		text := ""
+		for m := range accounts {
+			if m != n {
+				text += fmt.Sprintf("\t\"u%d@foo.test\"", m)
+			}
+		}
+		name := filepath.Join(f.dir, "cmdaliases", "foo.test", fmt.Sprintf("team%d.tab", n))
+		text = "\"redirect\"\t\"u9@foo.test\"" + strings.ReplaceAll(text, "u", "team") + "\n"
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := 1; n <= 2; n++ {
+		f.put("Subject: x\r\nMessage-ID: <1@x>\r\n\r\n", "u8@foo.test", "team0@foo.test")
+		f.run(f.boxes())
+		if got := len(f.mail("u9")); got != n*accounts {
+			t.Errorf("whom %d accounts redirect to has %d copies, want %d", accounts, got, n*accounts)
+		}
+		if got := len(f.notices("u8")); got < n || got > n*accounts {
+			t.Errorf("the sender was told %d times of circles, want %d to %d", got, n, n*accounts)
 		}
 	}
 }

@@ -2,19 +2,21 @@ package deliver
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
-// A once remembers which messages lists have sent to their members. Lists that are
-// members of each other find a message that has been there by its header; but that
-// tells of one way only, and with every list there are several times as many ways: of
-// six lists each member would get three hundred copies. What is forgotten, as at the
-// end of the process, is found by the header after all.
+// A once remembers which messages lists have sent to their members, and accounts have
+// redirected. Lists that are members of each other find a message that has been there
+// by its header; but that tells of one way only, and with every list there are several
+// times as many ways: of six lists each member would get three hundred copies. What is
+// forgotten, as at the end of the process, is found by the header after all.
 type once struct {
 	mu    sync.Mutex
 	lists map[string]*sending
@@ -92,6 +94,18 @@ func (o *once) keep(key string, s *sending) {
 	}
 }
 
+// forget makes a delivery that has come to nothing one that was not there.
+func (o *once) forget(list string, m listed, by string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, key := range []string{list + " id " + m.id, list + " message " + m.message} {
+		if s := o.lists[key]; s != nil && s.by == by {
+			delete(o.lists, key)
+			o.order = slices.DeleteFunc(o.order, func(k string) bool { return k == key })
+		}
+	}
+}
+
 // readListed reads what a list knows the message of a delivery by.
 func readListed(y delivery) (listed, error) {
 	m := listed{id: y.ID, here: y.Proto == listProto}
@@ -114,18 +128,36 @@ func readListed(y delivery) (listed, error) {
 	return m, nil
 }
 
-// again decides whether a list sends a message. Back is errLoop where its header says
-// that it was there before.
-func (d *Deliverer) again(y delivery, owner string, back error) (verdict, error) {
-	m, err := readListed(y)
-	m.back = back != nil
-	if err != nil {
-		return sendIt, err
+// looped says what a list, or an account that redirects, does with a message that has
+// been there before: nil where the sender has been told of another one.
+func (d *Deliverer) looped(y delivery, owner string, why error) error {
+	if !errors.Is(why, errLoop) || y.ID == "" {
+		return why
 	}
-	by := fmt.Sprintf("%s-%d", y.Key(), y.Indexes[y.place])
-	v := d.once.ask(tabfile.Fold(owner), m, by, d.root.Now())
-	if v == hadIt {
-		y.log.Info("list has had the message already", "list", owner, "to", y.to().Address)
+	if d.once.ask(tabfile.Fold(owner), listed{id: y.ID, back: true}, y.name(), d.root.Now()) == hadIt {
+		y.log.Info("message has come back here once more", "where", owner, "to", y.to().Address)
+		return nil
 	}
-	return v, nil
+	return why
 }
+
+// sendOnce sends a message on as send does, unless that was done when it came by
+// another way.
+func (d *Deliverer) sendOnce(y delivery, owner string, m listed, send func() error) error {
+	if m.id == "" {
+		return send()
+	}
+	owner, by := tabfile.Fold(owner), y.name()
+	if d.once.ask(owner, m, by, d.root.Now()) == hadIt {
+		y.log.Info("message was sent on from there already", "where", owner, "to", y.to().Address)
+		return nil
+	}
+	err := send()
+	if err != nil {
+		d.once.forget(owner, m, by)
+	}
+	return err
+}
+
+// name is what no other delivery of the queue is called.
+func (y delivery) name() string { return fmt.Sprintf("%s-%d", y.Key(), y.Indexes[y.place]) }
