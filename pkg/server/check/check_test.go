@@ -230,6 +230,7 @@ func TestCommandsAndFilters(t *testing.T) {
 "filter"|"0"|"9"|"`+plain+`"
 "external"|"0"|"9"|"true"
 "redirect"
+"external"|"-1"|"9s"|"true"
 `)
 	write(t, dir, "custdomains/.example.net.tab", "\"smtp\"\n\"mailbox\"\n\"smtprelay\"|\"\"\n")
 	write(t, dir, "cmdaliases/example.test/info.tab", "\"redirect\"|\"a@b.test\"\n")
@@ -246,6 +247,7 @@ func TestCommandsAndFilters(t *testing.T) {
 		"domains/example.test/mailproc.tab:5: the program cannot be run: stat /nonexistent/program: no such file or directory",
 		"domains/example.test/mailproc.tab:6: the program cannot be run: " + plain + ": permission denied",
 		"domains/example.test/mailproc.tab:8: redirect needs an address or a domain",
+		"domains/example.test/mailproc.tab:9: \"9s\" is no number, and counts as 0",
 		"filters.in.tab:2: there is no file filters/gone.tab",
 		"filters.post-data.tab:1: the program cannot be run: stat /nonexistent/program: no such file or directory",
 		"filters/here.tab:1: there is no flag \"timo\"",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/filter"
@@ -72,6 +73,11 @@ func commandWarnings(name string, fields []string) []string {
 	if err := process.Check(fields, path.Base(name) == mailroot.MailProcTab); err != nil {
 		all = append(all, err.Error())
 	} else if word := process.Word(tabfile.Fold(fields[0])); word == process.External || word == process.Filter {
+		for _, field := range fields[1:3] {
+			if _, err := strconv.Atoi(field); err != nil {
+				all = append(all, fmt.Sprintf("%q is no number, and counts as 0", field))
+			}
+		}
 		all = append(all, programWarnings(fields[3])...)
 	}
 	return all
