@@ -122,6 +122,9 @@ func (n Networks) Matching(ip netip.Addr) []Network {
 
 // Covering returns the rows that match every address of a network, in file order.
 func (n Networks) Covering(p netip.Prefix) []Network {
+	if n.v.Len() == 0 {
+		return nil // as most of these tables are
+	}
 	var found []Network
 	add := func(rows iter.Seq[Network]) {
 		for row := range rows {
@@ -195,9 +198,16 @@ func networkKey(rule tabfile.AddrRule) string {
 // wider returns the keys of p and of the networks around it.
 func wider(p netip.Prefix) []string {
 	p = canonical(p)
-	var keys []string
+	// All keys share one string: every client is looked up so, in several tables.
+	var text []byte
+	ends := make([]int, 0, 129)
 	for bits := p.Bits(); bits > 0; bits-- {
-		keys = append(keys, netip.PrefixFrom(p.Addr(), bits).Masked().String())
+		text = netip.PrefixFrom(p.Addr(), bits).Masked().AppendTo(text)
+		ends = append(ends, len(text))
+	}
+	keys := make([]string, len(ends))
+	for all, i, from := string(text), 0, 0; i < len(ends); i++ {
+		keys[i], from = all[from:ends[i]], ends[i]
 	}
 	if inner, ok := inV6(p); ok { // rules of IPv4 match these addresses as well
 		keys = append(keys, wider(inner)...)
