@@ -78,3 +78,40 @@ func poll(b *testing.B, addr string) {
 		b.Fatalf("the end is %q (%v)", rest, err)
 	}
 }
+
+func TestSendingAMessageTakesNoMemory(t *testing.T) {
+	text := []byte("Subject: a\r\n\r\n" + strings.Repeat("a line that needs nothing\r\n.one that begins with a dot\r\none of Unix\n", 100))
+	w := bufio.NewWriterSize(io.Discard, 4096)
+	r := bytes.NewReader(text)
+	buf := make([]byte, smallPiece)
+	for name, lines := range map[string]int{"RETR": allLines, "TOP": 50} {
+		if n := testing.AllocsPerRun(100, func() {
+			r.Reset(text)
+			m := transmitter{w: w, start: true, lines: lines}
+			if err := m.copy(r, buf); err != nil {
+				t.Error(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", name, n)
+		}
+	}
+}
+
+// BenchmarkTransfer measures what is done to the text of messages.
+func BenchmarkTransfer(b *testing.B) {
+	for _, kind := range []struct{ name, line string }{{"CRLF", "a line that needs nothing\r\n"}, {"LF", "a line that needs a CR\n"}, {"dots", ".a line that begins with a dot\r\n"}} {
+		b.Run("lines="+kind.name, func(b *testing.B) {
+			text := []byte(strings.Repeat(kind.line, (1<<20)/len(kind.line)))
+			w := bufio.NewWriterSize(io.Discard, 4096)
+			r := bytes.NewReader(text)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Reset(text)
+				if err := transfer(w, r, r.Size(), allLines); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
