@@ -166,8 +166,8 @@ func TestEveryControlLetter(t *testing.T) {
 }
 
 func TestLongOptionsSayTheSame(t *testing.T) {
-	letters := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mm -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -WI 10.0.0.1:8")...)
-	long := mustParse(t, nil, strings.Fields("--root /m --log-rotate=6 --mailbox mailbox --no-ctrl --ctrl-ipv6 --ctrl-port 1"+
+	letters := mustParse(t, nil, strings.Fields("-Ms /m -Mr 6 -Mm -M5 -C- -C6 -Cp 1 -Ct 30 -Cl -CX 9 -W- -W6 -Wp 2 -CI host -WI 10.0.0.1:8")...)
+	long := mustParse(t, nil, strings.Fields("--root /m --log-rotate=6 --mailbox mailbox --families 46 --no-ctrl --ctrl-ipv6 --ctrl-port 1"+
 		" --ctrl-timeout 30 --ctrl-log --ctrl-sessions=9 --no-ctrls --ctrls-ipv6 --ctrls-port 2 --ctrl-address host --ctrls-address 10.0.0.1:8")...)
 	if d := cmp.Diff(letters.Config, long.Config); d != "" {
 		t.Errorf("letters and long options differ (-letters +long):\n%s", d)

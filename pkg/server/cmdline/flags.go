@@ -58,6 +58,16 @@ func (p *Parser) addFlags() {
 		}
 		return nil
 	})
+	text("families", "4|6|46|64", "4", "addresses of other hosts that count: IPv4, IPv6, or both in that order (-M4, -M6, -M5, -M7)", func(v string) error {
+		family, ok := map[string]server.Resolve{
+			"4": server.ResolveIPv4, "6": server.ResolveIPv6, "46": server.ResolveIPv4First, "64": server.ResolveIPv6First,
+		}[v]
+		if !ok {
+			return fmt.Errorf("%q is none of 4, 6, 46 and 64", v)
+		}
+		c.Resolve = family
+		return nil
+	})
 
 	yes := func(name, usage, letters string) {
 		o := groups[letters[1]][letters[2]]
