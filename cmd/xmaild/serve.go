@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/cmdline"
 	"github.com/xmaild/xmaild/pkg/server/obs"
 )
+
+// startGCPercent is that of debug.SetGCPercent while tables are read.
+const startGCPercent = 400
 
 // drain is how long sessions may take for the commands they run when the server stops.
 const drain = 5 * time.Second
@@ -83,9 +87,14 @@ func (p *program) serve(ctx context.Context, config server.Config, log *slog.Log
 	config.Version = buildVersion()
 	s, err := server.New(config)
 	if err == nil {
+		// Nearly all that is read from large tables stays: to collect garbage meanwhile would
+		// cost more than the tables. What there was of it is given back then.
+		percent := debug.SetGCPercent(startGCPercent)
 		err = start(ctx, s, stop)
+		debug.SetGCPercent(percent)
 	}
 	ready(s, err)
+	debug.FreeOSMemory()
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package tabfile
 
 import (
 	"io"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tidwall/btree"
 )
@@ -38,6 +40,7 @@ type content struct {
 	schema  *Schema
 	lines   *btree.BTreeG[*line]
 	indexes []*btree.BTreeG[entry]
+	counts  []map[string]int
 	rows    int    // readable rows
 	size    int64  // bytes in the file
 	eol     string // line end of new rows
@@ -50,10 +53,14 @@ func newContent(schema *Schema) *content {
 		lines: btree.NewBTreeGOptions(func(a, b *line) bool { return a.seq < b.seq },
 			btree.Options{NoLocks: true}),
 		indexes: make([]*btree.BTreeG[entry], len(schema.Indexes)),
+		counts:  make([]map[string]int, len(schema.Counts)),
 		eol:     "\n",
 	}
 	for i := range c.indexes {
 		c.indexes[i] = btree.NewBTreeGOptions(lessEntry, btree.Options{NoLocks: true})
+	}
+	for i := range c.counts {
+		c.counts[i] = make(map[string]int)
 	}
 	return c
 }
@@ -72,8 +79,11 @@ func parse(schema *Schema, name, text string) (*content, []Error) {
 	c.exists = true
 	c.size = int64(len(text))
 	var problems []Error
+	lines := strings.Count(text, "\n") + 1
 	entries := make([][]entry, len(c.indexes))
-	block := make([]line, 0, min(strings.Count(text, "\n")+1, 1024))
+	keys := make([]string, len(c.indexes))
+	block := make([]line, 0, min(lines, 1024))
+	var fields []string // of each line in turn
 	number := 0
 	for seq := uint64(seqFirst); text != ""; seq += seqStep {
 		number++
@@ -90,51 +100,77 @@ func parse(schema *Schema, name, text string) (*content, []Error) {
 		if number == 1 && strings.HasSuffix(l.text, "\r\n") {
 			c.eol = "\r\n"
 		}
-		if fields, err := c.read(l); err != nil {
+		var err error
+		if fields, err = c.appendFields(fields[:0], l); err != nil {
 			problems = append(problems, Error{File: name, Line: number, Msg: err.Error()})
-		} else if fields != nil {
+		} else if len(fields) > 0 {
 			l.row = true
 			c.rows++
+			c.count(fields, 1)
 			for i := range schema.Indexes {
-				if key, ok := schema.Indexes[i].Key(fields); ok {
-					entries[i] = append(entries[i], entry{key, l})
+				key, ok := schema.Indexes[i].Key(fields)
+				if !ok {
+					keys[i] = ""
+					continue
 				}
+				// Indexes that have the same key of a row share it.
+				if at := slices.Index(keys[:i], key); at >= 0 {
+					key = keys[at]
+				}
+				keys[i] = key
+				if entries[i] == nil {
+					entries[i] = make([]entry, 0, min(lines, 1<<16))
+				}
+				entries[i] = append(entries[i], entry{key, l})
 			}
 		}
 		c.lines.Load(l)
 	}
-	for i, list := range entries {
-		slices.SortFunc(list, func(a, b entry) int {
-			if k := strings.Compare(a.key, b.key); k != 0 || a.line == b.line {
-				return k
-			}
-			if a.seq < b.seq {
-				return -1
-			}
-			return 1
-		})
-		for _, e := range list {
-			c.indexes[i].Load(e)
-		}
+	var loads sync.WaitGroup
+	for i := range entries {
+		loads.Go(func() { loadIndex(c.indexes[i], entries[i]) })
 	}
+	loads.Wait()
 	return c, problems
+}
+
+// loadIndex fills an empty index.
+func loadIndex(index *btree.BTreeG[entry], list []entry) {
+	slices.SortFunc(list, func(a, b entry) int {
+		if k := strings.Compare(a.key, b.key); k != 0 || a.line == b.line {
+			return k
+		}
+		if a.seq < b.seq {
+			return -1
+		}
+		return 1
+	})
+	for _, e := range list {
+		index.Load(e)
+	}
 }
 
 // read returns the fields of a readable row, nothing for a comment or an empty
 // line, and an error for a row that cannot be read.
 func (c *content) read(l *line) ([]string, error) {
-	body := l.body()
-	if IsComment(body) {
-		return nil, nil
-	}
-	fields := Split(body)
-	if len(fields) == 0 {
-		return nil, nil
-	}
-	if err := c.schema.check(fields); err != nil {
+	fields, err := c.appendFields(nil, l)
+	if err != nil {
 		return nil, err
 	}
 	return fields, nil
+}
+
+// appendFields appends to an empty dst what read returns.
+func (c *content) appendFields(dst []string, l *line) ([]string, error) {
+	body := l.body()
+	if IsComment(body) {
+		return dst, nil
+	}
+	dst = AppendSplit(dst, body)
+	if len(dst) == 0 {
+		return dst, nil
+	}
+	return dst, c.schema.check(dst)
 }
 
 // copy returns a content that can be changed without a reader of c seeing it.
@@ -144,6 +180,10 @@ func (c *content) copy() *content {
 	d.indexes = make([]*btree.BTreeG[entry], len(c.indexes))
 	for i := range c.indexes {
 		d.indexes[i] = c.indexes[i].IsoCopy()
+	}
+	d.counts = make([]map[string]int, len(c.counts))
+	for i := range c.counts {
+		d.counts[i] = maps.Clone(c.counts[i])
 	}
 	return &d
 }
@@ -182,6 +222,7 @@ func (c *content) insert(l *line) {
 	c.size += int64(len(l.text))
 	if l.row {
 		c.rows++
+		c.count(fields, 1)
 		c.eachKey(fields, func(i int, key string) { c.indexes[i].Set(entry{key, l}) })
 	}
 }
@@ -191,7 +232,22 @@ func (c *content) remove(l *line) {
 	c.size -= int64(len(l.text))
 	if l.row {
 		c.rows--
-		c.eachKey(Split(l.body()), func(i int, key string) { c.indexes[i].Delete(entry{key, l}) })
+		fields := Split(l.body())
+		c.count(fields, -1)
+		c.eachKey(fields, func(i int, key string) { c.indexes[i].Delete(entry{key, l}) })
+	}
+}
+
+// count adds n to the counts that have a row with these fields.
+func (c *content) count(fields []string, n int) {
+	for i := range c.schema.Counts {
+		key, ok := c.schema.Counts[i].Key(fields)
+		if !ok {
+			continue
+		}
+		if c.counts[i][key] += n; c.counts[i][key] == 0 {
+			delete(c.counts[i], key)
+		}
 	}
 }
 

@@ -28,6 +28,10 @@ type Schema struct {
 	// which row an edit by hand has changed or removed.
 	Indexes []Index
 
+	// Counts are like Indexes of which is known only how many rows have a key, so that
+	// they take no memory a row. Keys are to be few.
+	Counts []Index
+
 	// Keep refuses an edit or an upload that leaves no readable row.
 	Keep bool
 }

@@ -86,6 +86,19 @@ func (v *View) All(index, key string) iter.Seq[Row] {
 	}
 }
 
+// Count returns how many rows have this key in a count of the schema.
+func (v *View) Count(name, key string) int {
+	if v == nil {
+		return 0
+	}
+	for i, count := range v.c.schema.Counts {
+		if count.Name == name {
+			return v.c.counts[i][key]
+		}
+	}
+	panic("tabfile: no count " + name)
+}
+
 // Prefix returns the rows whose key in an index begins with prefix, in the
 // order of their keys.
 func (v *View) Prefix(index, prefix string) iter.Seq[Row] {

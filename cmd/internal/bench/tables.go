@@ -59,6 +59,12 @@ func tableFigures() []figure {
 			if err != nil {
 				return measure{}, err
 			}
+			// What the start took is given back when it is over.
+			select {
+			case <-time.After(e.period() / 3):
+			case <-ctx.Done():
+				return measure{}, ctx.Err()
+			}
 			now, peak, err := d.memory()
 			return measure{value: mib(now), note: fmt.Sprintf("%s MiB at the most before", number(mib(peak)))}, err
 		},

@@ -63,3 +63,29 @@ func TestListsOfManyUsersStream(t *testing.T) {
 		t.Errorf("a list of %d users makes %v allocations, want none a row", count, allocs)
 	}
 }
+
+func TestFolderBelongsToOneAccount(t *testing.T) {
+	r := rootWith(t, map[string]string{UsersTab: "a.test Ann 1512 1 ann U\na.test bob 1512 2 ann U\na.test eve 1512 3 eve U\n" +
+		"a.test joe 1512 4 eve/joe U\na.test sue 1512 5 Sue U\na.test SUE2 1512 6 sue2 U\nb.test ann 1512 7 ann U\n"})
+	for name, want := range map[string]bool{
+		"Ann@a.test": false, "bob@a.test": false, "eve@a.test": false, "joe@a.test": true,
+		"sue@a.test": true, "sue2@a.test": true, "ann@b.test": true,
+	} {
+		user, domain, _ := strings.Cut(name, "@")
+		u, ok := r.User(domain, user)
+		if !ok {
+			t.Fatalf("no %s", name)
+		}
+		if got := r.OwnsPath(u); got != want {
+			t.Errorf("OwnsPath of %s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestNumbersOfAccountsAreInOrder(t *testing.T) {
+	for _, ids := range [][2]uint64{{0, 1}, {9, 10}, {99, 100}, {100, 101}, {1 << 63, 1<<64 - 1}} {
+		if idKey(ids[0]) >= idKey(ids[1]) {
+			t.Errorf("%d is not before %d", ids[0], ids[1])
+		}
+	}
+}

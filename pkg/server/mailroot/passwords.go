@@ -23,9 +23,9 @@ func (t Tables) PasswordScheme(domain string) string {
 	return t.Vars().Word(VarPasswordScheme)
 }
 
-// schemeIndex is an index of passwords that somebody can log in by. scheme returns ""
+// schemeCount counts passwords that somebody can log in by. scheme returns ""
 // for others.
-func schemeIndex(scheme func(fields []string) string) tabfile.Index {
+func schemeCount(scheme func(fields []string) string) tabfile.Index {
 	return tabfile.Index{Name: "scheme", Key: func(f []string) (string, bool) {
 		s := scheme(f)
 		return s, s != ""
@@ -51,6 +51,5 @@ func (t Tables) Hashed() string {
 }
 
 func (t Tables) has(table, scheme string) bool {
-	_, ok := t.table(table).First("scheme", scheme)
-	return ok
+	return t.table(table).Count("scheme", scheme) > 0
 }

@@ -29,7 +29,9 @@ func smtpAuthSchema() *tabfile.Schema {
 		},
 		Indexes: []tabfile.Index{
 			{Name: "name", Key: func(f []string) (string, bool) { return f[0], true }},
-			schemeIndex(func(f []string) string {
+		},
+		Counts: []tabfile.Index{
+			schemeCount(func(f []string) string {
 				if f[1] == "" {
 					return ""
 				}

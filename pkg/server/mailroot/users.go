@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"iter"
 	"strconv"
+	"strings"
 
 	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/tabfile"
@@ -36,18 +37,34 @@ func userSchema() *tabfile.Schema {
 			byColumns("name", 0, 1),
 			{Name: "id", Key: func(f []string) (string, bool) {
 				id, err := strconv.ParseUint(f[3], 10, 64)
-				return fmt.Sprintf("%020d", id), err == nil
+				return idKey(id), err == nil
 			}},
-			{Name: "dir", Key: func(f []string) (string, bool) { return tabfile.Fold(f[0]) + "\t" + f[4], true }},
-			schemeIndex(func(f []string) string {
+			// Of the folders that are not as the index of names has it.
+			{Name: "dir", Key: func(f []string) (string, bool) {
+				if f[4] == tabfile.Fold(f[1]) {
+					return "", false
+				}
+				return tabfile.Fold(f[0]) + "\t" + f[4], true
+			}},
+			{Name: "list", Key: func(f []string) (string, bool) { return "", User{Type: f[5]}.IsList() }},
+		},
+		Counts: []tabfile.Index{
+			schemeCount(func(f []string) string {
 				if f[2] == "" || (User{Type: f[5]}).IsList() {
 					return ""
 				}
 				return auth.Scheme(f[2])
 			}),
-			{Name: "list", Key: func(f []string) (string, bool) { return "", User{Type: f[5]}.IsList() }},
 		},
 	}
+}
+
+// idKey orders numbers as texts: by their length, and then by their digits.
+func idKey(id uint64) string {
+	var room [24]byte
+	key := strconv.AppendUint(room[:1], id, 10)
+	key[0] = byte(len(key))
+	return string(key)
 }
 
 func parseUser(row tabfile.Row) User {
@@ -192,13 +209,21 @@ func (t Tables) NextID() (uint64, error) {
 func (t Tables) OwnsPath(u User) bool {
 	dir := tabfile.Fold(u.Domain) + "\t" + u.Dir
 	v := t.table(UsersTab)
-	for row := range v.All("dir", dir) {
-		if other := parseUser(row); key(other.Domain, other.Name) != key(u.Domain, u.Name) {
-			return false
+	for _, rows := range []iter.Seq[tabfile.Row]{v.All("dir", dir), v.All("name", key(u.Domain, u.Dir))} {
+		for row := range rows {
+			other := parseUser(row)
+			if other.Dir == u.Dir && key(other.Domain, other.Name) != key(u.Domain, u.Name) {
+				return false
+			}
 		}
 	}
 	for range v.Prefix("dir", dir+"/") {
 		return false
+	}
+	for row := range v.Prefix("name", key(u.Domain, u.Dir)+"/") {
+		if strings.HasPrefix(parseUser(row).Dir, u.Dir+"/") {
+			return false
+		}
 	}
 	return true
 }
