@@ -101,10 +101,9 @@ func (i *importLoad) step(l life, f *findings) bool {
 	next := fmt.Sprintf("i%d.example", i.list+1)
 	for _, command := range [][]string{{"domaindel", i.domain()}, {"domainadd", next}} {
 		_, err := client.Do(context.Background(), command...)
-		var refusal *ctrl.Error
-		again := errors.As(err, &refusal) && (refusal.Code == ctrl.CodeDomainExists || refusal.Code == ctrl.CodeNoDomain)
-		if err != nil && !again {
-			if refusal != nil && !l.gone() {
+		// It may have been done in the life before, which did not come to say so.
+		if err != nil && !refused(err, ctrl.CodeExists, ctrl.CodeDomainExists, ctrl.CodeNoDomain) {
+			if refused(err) && !l.gone() {
 				f.add("%q: %v", command, err)
 			}
 			return false
