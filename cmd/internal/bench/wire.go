@@ -122,7 +122,7 @@ func (w *wire) pipelined(ctx context.Context, e *env, most int, line command) (f
 	go func() {
 		defer close(away)
 		for i := 0; i < most && time.Since(begin) < e.period(); {
-			n := min(pieceLines, most-i)
+			n := min(e.size(pieceLines), most-i)
 			w.line = w.line[:0]
 			for range n {
 				w.line = line(w.line, i)
