@@ -219,12 +219,14 @@ func TestDerivedMessageIsMadeOnceWhenThePowerGoesAtAnyStep(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	// work does what a deliverer does, and counts the copies that are delivered.
 	work := func(c crashFS, delivered *int) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // what came back may have nobody to wait for
+		defer cancel()
 		q, err := Open(context.Background(), crashDir, Options{FS: c, Clock: func() time.Time { return now }})
 		if err != nil {
 			return err
 		}
 		for q.Len() > 0 {
-			l, err := q.Lease(context.Background())
+			l, err := q.Lease(ctx)
 			if err != nil {
 				return err
 			}
