@@ -60,17 +60,38 @@ func (d *Draft) create() error {
 	if err != nil {
 		return err
 	}
-	start, slots, err := writeHeader(f, d.env)
+	if d.buf == nil {
+		d.buf, _ = d.q.buffers.Get().(*bufio.Writer)
+	}
+	if d.buf == nil {
+		d.buf = bufio.NewWriterSize(f, draftBuffer)
+	}
+	d.buf.Reset(f)
+	start, slots, err := writeHeader(d.buf, d.env)
 	if err != nil {
 		return errors.Join(err, f.Close(), d.q.fs.Remove(d.name))
 	}
-	d.file, d.buf, d.start, d.slots, d.written = f, bufio.NewWriterSize(f, 16<<10), start, slots, 0
+	d.file, d.start, d.slots, d.written = f, start, slots, 0
 	return nil
+}
+
+// draftBuffer is how many bytes of a message are written at a time.
+const draftBuffer = 16 << 10
+
+// end gives back what the draft has of the queue.
+func (d *Draft) end() {
+	d.ended = true
+	d.buf.Reset(nil)
+	d.q.buffers.Put(d.buf)
+	d.buf = nil
 }
 
 // Write adds to the message. The text is kept as it is: lines end in CRLF, dots
 // are not stuffed.
 func (d *Draft) Write(p []byte) (int, error) {
+	if d.ended {
+		return 0, errEnded
+	}
 	if d.err != nil {
 		return 0, d.err
 	}
@@ -131,8 +152,8 @@ func (d *Draft) Commit() error {
 	if d.ended {
 		return errEnded
 	}
-	d.ended = true
 	err := d.flush()
+	d.end()
 	if err == nil {
 		err = d.file.Sync()
 	}
@@ -168,7 +189,7 @@ func (d *Draft) Abort() {
 	if d.ended {
 		return
 	}
-	d.ended = true
+	d.end()
 	if err := errors.Join(d.file.Close(), remove(d.q.fs, d.name)); err != nil {
 		d.q.log.Warn("draft of a message is left behind", "file", d.name, "err", err)
 	}

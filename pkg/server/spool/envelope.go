@@ -161,17 +161,16 @@ func parseSlot(text string) (slot, error) {
 	return s, nil
 }
 
-// writeHeader writes everything that stands before the message and returns its
-// length and where the slots of the recipients are.
-func writeHeader(w io.Writer, e Envelope) (length int64, slots []int64, err error) {
+// writeHeader writes everything that stands before the message, without Flush, and
+// returns its length and where the slots of the recipients are.
+func writeHeader(b *bufio.Writer, e Envelope) (length int64, slots []int64, err error) {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return 0, nil, fmt.Errorf("envelope: %w", err)
 	}
-	b := bufio.NewWriter(w)
 	write := func(parts ...string) {
 		for _, part := range parts {
-			n, _ := b.WriteString(part) // the error comes back from Flush
+			n, _ := b.WriteString(part) // the error comes back from the Flush of the caller
 			length += int64(n)
 		}
 	}
@@ -186,7 +185,7 @@ func writeHeader(w io.Writer, e Envelope) (length int64, slots []int64, err erro
 		write(first, " ", string(line), "\n")
 	}
 	write("\n")
-	return length, slots, b.Flush()
+	return length, slots, nil
 }
 
 // A header is what readHeader finds.

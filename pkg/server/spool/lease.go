@@ -293,6 +293,9 @@ func (l *Lease) note(outcomes map[int]Outcome) {
 	if text.Len() == 0 {
 		return
 	}
+	l.q.mu.Lock()
+	l.m.noted = true
+	l.q.mu.Unlock()
 	if err := l.q.appendTo(l.m.key+logSuffix, text.String()); err != nil {
 		l.q.log.Debug("log of a message", "message", l.m.key, "err", err)
 	}

@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,13 +27,12 @@ func fill(t testing.TB, dir string, count int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := writeHeader(f, e); err != nil {
+		b := bufio.NewWriter(f)
+		if _, _, err := writeHeader(b, e); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.WriteString("Subject: x\r\n\r\ntext\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
+		b.WriteString("Subject: x\r\n\r\ntext\r\n") // Flush has the error
+		if err := errors.Join(b.Flush(), f.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,6 +22,7 @@ type message struct {
 	parked     []bool  // of those in hand, which wait for their destination; nil: none
 	start      int64   // where the text begins in the file
 	size       int64   // bytes of the text
+	noted      bool    // it may have a log
 	recovered  bool    // read from disk at the start: what was done before is not known for sure
 
 	at    int64 // Unix seconds when it is due
@@ -81,7 +82,14 @@ func (m *message) finishedWith(ending map[int]slot) bool {
 // forget removes the files of a message that is finished and out of the queue. What
 // cannot be removed is logged too.
 func (q *Queue) forget(m *message) error {
-	return errors.Join(q.forgetFile(m.key, messageSuffix), q.forgetFile(m.key, logSuffix))
+	return errors.Join(q.forgetFile(m.key, messageSuffix), q.forgetLog(m))
+}
+
+func (q *Queue) forgetLog(m *message) error {
+	if !m.noted {
+		return nil
+	}
+	return q.forgetFile(m.key, logSuffix)
 }
 
 func (q *Queue) forgetFile(key, suffix string) error {

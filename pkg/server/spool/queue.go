@@ -70,6 +70,7 @@ type Queue struct {
 	opts     Options
 	folders  *durable.Folders
 	spares   *spares
+	buffers  sync.Pool // *bufio.Writer, of drafts
 	ids      *ids
 	taking   sync.Mutex // one at a time takes messages of the reference's tree
 	leveling sync.Mutex // one at a time makes the folders of that tree
@@ -167,6 +168,9 @@ func (q *Queue) load(ctx context.Context) error {
 		}
 	}
 	for _, key := range logs {
+		if m := q.live[key]; m != nil {
+			m.noted = true
+		}
 		if q.live[key] != nil || unread[key] {
 			continue
 		}

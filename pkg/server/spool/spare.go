@@ -171,7 +171,10 @@ func (q *Queue) retire(m *message) error {
 	if err != nil {
 		return q.forget(m)
 	}
-	return q.forgetFile(m.key, logSuffix)
+	q.mu.Lock()
+	q.removed = true
+	q.mu.Unlock()
+	return q.forgetLog(m)
 }
 
 // sweepSpares removes files that were kept for new messages.

@@ -81,6 +81,7 @@ func (q *Queue) takeFile(s source, f tabfile.File, when func(s source, log strin
 	if err != nil {
 		return taken{}, errors.Join(err, remove(q.fs, filepath.Join(q.dir, key+draftSuffix)))
 	}
+	m.noted = log != ""
 	return taken{source: s, m: m}, nil
 }
 
@@ -92,9 +93,13 @@ func (q *Queue) store(key string, file *spoolFile, now slot) (*message, error) {
 	}
 	m := newMessage(key, file.Envelope)
 	m.slots = []slot{now}
-	m.start, m.offsets, err = writeHeader(f, file.Envelope)
+	b := bufio.NewWriter(f)
+	m.start, m.offsets, err = writeHeader(b, file.Envelope)
 	if err == nil {
-		m.size, err = file.WriteTo(f)
+		m.size, err = file.WriteTo(b)
+	}
+	if err == nil {
+		err = b.Flush()
 	}
 	if err == nil {
 		_, err = f.WriteAt([]byte(now.String()), m.offsets[0])
