@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,80 +23,117 @@ func (o *options) do(ctx context.Context) (err error) {
 		}
 		return nil
 	}
-	var earlier []result
-	measuring := o.named || o.plots == ""
-	if o.from != "" {
-		if earlier, err = readJSON(o.from); err != nil {
-			return err
-		}
-		measuring = o.named
+	// What is wrong with the names of files is found before anything is measured.
+	earlier, err := o.prepare()
+	if err != nil {
+		return err
 	}
-	var fresh []result
-	if measuring || o.plots != "" {
-		// What the runs leave is removed when all have ended: some file systems take long
-		// to make files while they remember many that were just removed.
-		dir, err := os.MkdirTemp(o.dir, "xmaild-bench-*")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		progs, err := buildPrograms(ctx, o.checkout, dir, o.symbols)
-		if err != nil {
-			return err
-		}
-		where, err := machineOf(o.dir)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(o.stderr, "measuring in %s: %s\n", o.dir, where)
-		if where.FS == "tmpfs" || where.FS == "ramfs" {
-			fmt.Fprintf(o.stderr, "warning: %s is %s, where a sync costs nothing; name a folder on a disk by --dir\n", o.dir, where.FS)
-		}
-		b := &bench{options: o, machine: where, work: dir, progs: progs, commit: commitOf(o.checkout)}
-		if measuring && o.against != "" {
-			return b.compare(ctx)
-		}
-		if measuring {
-			if fresh, err = b.measureAll(ctx); err != nil {
-				return err
-			}
-		}
-		if o.plots != "" {
-			if err := b.plot(ctx); err != nil {
-				return err
-			}
+	measuring := o.named || o.plots == "" && o.from == ""
+	if !measuring && o.plots == "" {
+		return o.deliver(earlier)
+	}
+	// What the runs leave is removed when all have ended: some file systems take long
+	// to make files while they remember many that were just removed.
+	dir, err := os.MkdirTemp(o.dir, "xmaild-bench-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	progs, err := buildPrograms(ctx, o.checkout, dir, o.symbols)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	where, err := machineOf(o.dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(o.stderr, "measuring in %s: %s\n", o.dir, where)
+	if where.FS == "tmpfs" || where.FS == "ramfs" {
+		fmt.Fprintf(o.stderr, "warning: %s is %s, where a sync costs nothing; name a folder on a disk by --dir\n", o.dir, where.FS)
+	}
+	b := &bench{options: o, machine: where, work: dir, progs: progs, commit: commitOf(o.checkout)}
+	if o.against != "" {
+		return stopped(ctx, b.compare(ctx))
+	}
+	if measuring {
+		fresh, failed := b.measureAll(ctx)
+		earlier = merge(earlier, fresh)
+		if failed != nil {
+			// What was measured is not lost for it, but no page is made of a part.
+			o.readme = false
+			return errors.Join(stopped(ctx, failed), o.deliver(earlier))
 		}
 	}
-	return o.deliver(merge(earlier, fresh))
+	if o.plots != "" {
+		if err := b.plot(ctx); err != nil {
+			return errors.Join(stopped(ctx, err), o.deliver(earlier))
+		}
+	}
+	return o.deliver(earlier)
 }
 
-// deliver hands out results in the ways that were asked for.
-func (o *options) deliver(results []result) error {
+// prepare reads the results to begin with, and sees that what is to be written can be.
+func (o *options) prepare() (earlier []result, err error) {
+	if o.from != "" {
+		if earlier, err = readJSON(o.from); err != nil {
+			return nil, err
+		}
+	}
 	if o.out != "" {
-		f, err := os.Create(o.out)
-		if err != nil {
-			return err
-		}
-		err = writeJSON(f, results)
-		if closeErr := f.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			return err
+		if err := writable(o.out); err != nil {
+			return nil, err
 		}
 	}
 	if o.readme {
-		if err := writeReadme(o.checkout, results); err != nil {
-			return err
+		if o.quick {
+			return nil, usageError{errors.New("--readme with --quick: the values of a quick run say nothing")}
+		}
+		if _, err := openReadme(o.checkout); err != nil {
+			return nil, err
 		}
 	}
-	switch {
-	case len(results) == 0:
-		return nil
-	case o.json:
-		return writeJSON(o.stdout, results)
+	if o.plots != "" {
+		if err := os.MkdirAll(o.plots, 0o755); err != nil {
+			return nil, err
+		}
+		if err := writable(filepath.Join(o.plots, charts()[0].file)); err != nil {
+			return nil, err
+		}
 	}
-	return writeTable(o.stdout, results)
+	return earlier, nil
+}
+
+// stopped is err, or why ctx ended where that is the reason for err.
+func stopped(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("stopped: %w", context.Cause(ctx))
+	}
+	return err
+}
+
+// deliver hands out results in the ways that were asked for. One that fails does not keep
+// the others from being done.
+func (o *options) deliver(results []result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	var errs []error
+	if o.out != "" {
+		errs = append(errs, writeOut(o.out, results))
+	}
+	if o.readme {
+		page, err := openReadme(o.checkout)
+		if err == nil {
+			err = page.write(results)
+		}
+		errs = append(errs, err)
+	}
+	if o.json {
+		errs = append(errs, writeJSON(o.stdout, results))
+	} else {
+		errs = append(errs, writeTable(o.stdout, results))
+	}
+	return errors.Join(errs...)
 }
 
 // A bench measures figures one after another.
@@ -133,7 +171,7 @@ func (b *bench) once(ctx context.Context, f figure, progs *programs) (measure, e
 }
 
 // measureAll measures the chosen figures. One that fails does not keep the others from
-// being measured.
+// being measured; the end of ctx does, and what was measured before is returned then, too.
 func (b *bench) measureAll(ctx context.Context) ([]result, error) {
 	var (
 		results []result
@@ -144,7 +182,7 @@ func (b *bench) measureAll(ctx context.Context) ([]result, error) {
 		for range b.runs {
 			m, err := b.once(ctx, f, b.progs)
 			if ctx.Err() != nil {
-				return nil, fmt.Errorf("stopped: %w", context.Cause(ctx))
+				return results, context.Cause(ctx)
 			}
 			if err != nil {
 				fmt.Fprintf(b.stderr, "%v\n", err)
@@ -161,11 +199,7 @@ func (b *bench) measureAll(ctx context.Context) ([]result, error) {
 		}
 	}
 	if len(failed) > 0 {
-		// What was measured is not lost for it.
-		if err := b.deliver(results); err != nil {
-			fmt.Fprintf(b.stderr, "%v\n", err)
-		}
-		return nil, fmt.Errorf("failed: %s", strings.Join(failed, ", "))
+		return results, fmt.Errorf("failed: %s", strings.Join(failed, ", "))
 	}
 	return results, nil
 }

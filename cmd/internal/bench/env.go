@@ -74,7 +74,8 @@ func once(ctx context.Context, f figure, progs *programs, dir string, scale int,
 }
 
 // buildPrograms builds what is measured from the sources in a checkout into dir.
-// As scripts/build does it, but for the symbols where a profiler needs them.
+// As scripts/build does it, but for the symbols where a profiler needs them, and without
+// asking git, which refuses to tell of the sources of others.
 func buildPrograms(ctx context.Context, checkout, dir string, symbols bool) (*programs, error) {
 	empty := filepath.Join(dir, "empty.go")
 	if err := os.WriteFile(empty, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
@@ -91,7 +92,7 @@ func buildPrograms(ctx context.Context, checkout, dir string, symbols bool) (*pr
 		empty:    filepath.Join(dir, "empty"),
 	}
 	for _, b := range []struct{ out, what string }{{p.xmaild, "./cmd/xmaild"}, {p.ctrlclnt, "./cmd/ctrlclnt"}, {p.empty, empty}} {
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", b.out, b.what)
+		c := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", b.out, b.what)
 		c.Dir = checkout
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := c.CombinedOutput(); err != nil {

@@ -92,7 +92,7 @@ func (o *options) parse(args []string) error {
 	f.StringVar(&o.against, "against", "", "compare with an `earlier` result (the file of --out), or with another checkout (its folder), in turns")
 	f.BoolVar(&o.readme, "readme", false, "write the table into README.md, between its markers")
 	f.StringVar(&o.plots, "plots", "", "measure and draw the plots, as SVG, into this `folder`; figures only where some are named")
-	f.BoolVar(&o.quick, "quick", false, "a hundredth of all sizes, to see that everything runs; the values say nothing")
+	f.BoolVar(&o.quick, "quick", false, "a hundredth of all sizes, once each, to see that everything runs; the values say nothing")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "measure on the disk of this `folder`")
 	f.BoolVar(&o.symbols, "symbols", false, "build the programs with symbols, for perf and the like")
 	f.BoolVar(&o.list, "list", false, "list the figures and their goals")
@@ -106,8 +106,14 @@ func (o *options) parse(args []string) error {
 		}
 		return usageError{err}
 	}
-	if o.runs < 1 {
+	if o.quick && !f.Changed("runs") {
+		o.runs = 1
+	}
+	switch {
+	case o.runs < 1:
 		return usageError{fmt.Errorf("-n %d: want 1 or more", o.runs)}
+	case o.against != "" && (o.from != "" || o.out != "" || o.readme || o.plots != ""):
+		return usageError{errors.New("--against goes with neither --from, --out, --readme nor --plots")}
 	}
 	var err error
 	o.figures, err = chosen(allFigures(), f.Args())

@@ -53,8 +53,8 @@ func TestEveryCurveRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &options{runs: 1, quick: true, dir: dir, stderr: t.Output()}
-	b := &bench{options: o, progs: progs}
+	o := &options{runs: 1, quick: true, stderr: t.Output()}
+	b := &bench{options: o, progs: progs, work: dir}
 	for _, c := range charts() {
 		for _, line := range c.curves {
 			if v, err := b.point(t.Context(), line, c.xs[1]); err != nil || v <= 0 {

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -115,6 +117,44 @@ func writeJSON(w interface{ Write([]byte) (int, error) }, results []result) erro
 	return nil
 }
 
+// writable reports why a file cannot be written, without changing it.
+func writable(name string) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		if info.IsDir() {
+			return fmt.Errorf("%s is a folder", name)
+		}
+		return nil // a pipe or the like shows it when it is written to
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// writeOut writes results to a file, which is replaced as a whole or stays as it was.
+func writeOut(name string, results []result) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(writeJSON(f, results), f.Close())
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(writeJSON(f, results), f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
 // readJSON reads what writeJSON wrote.
 func readJSON(name string) ([]result, error) {
 	f, err := os.Open(name)
@@ -154,7 +194,8 @@ func merge(older, newer []result) []result {
 
 // commitOf is the commit of a checkout, with "-dirty" where files differ from it.
 func commitOf(checkout string) string {
-	c := exec.Command("git", "describe", "--always", "--dirty")
+	// The sources may be somebody else's, whom git does not trust otherwise.
+	c := exec.Command("git", "-c", "safe.directory=*", "describe", "--always", "--dirty")
 	c.Dir = checkout
 	out, err := c.Output()
 	if err != nil {

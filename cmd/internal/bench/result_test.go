@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,12 +77,17 @@ func TestResultsAreReadBack(t *testing.T) {
 func TestReadmeKeepsWhatIsAroundThePage(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "README.md")
-	results := []result{{Name: "useradd", Title: "durable", Value: 10, Unit: "1/s", Goal: "20", Note: "the disk is slow"}}
-	if err := os.WriteFile(name, []byte("a\n"+readmeBegin+"\nold\n"+readmeEnd+"\nz\n"), 0o600); err != nil {
+	results := []result{{Name: "useradd", Title: "durable", Value: 10, Unit: "1/s", Ratio: 0.35, Base: "floor, 30 1/s", Goal: "20", Note: "the disk is slow"},
+		{Name: "smtp-8", Title: "mail", Value: 10, Ratio: 0.2, Unit: "1/s", Goal: "0.4"}, {Name: "smtp-32", Value: 1, Reached: true}, {Name: "cpu", Skipped: "no Postfix"}}
+	if err := os.WriteFile(name, []byte("a\n"+readmeBegin+"\nbefore\n"+readmeEnd+"\nz\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time on its own output
-		if err := writeReadme(dir, results); err != nil {
+		page, err := openReadme(dir)
+		if err == nil {
+			err = page.write(results)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,18 +95,67 @@ func TestReadmeKeepsWhatIsAroundThePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"a\n" + readmeBegin + "\n|", "| durable (`useradd`) | 20 | 10.0 1/s |  | no |", "- `useradd`: the disk is slow.", readmeEnd + "\nz\n"} {
+	for _, want := range []string{"a\n" + readmeBegin + "\n|", "| durable (`useradd`) | 20 | 10.0 1/s | 0.35 (floor, 30 1/s) | no |", "* `useradd`: 0.35 instead of 0.70 (50.0 %); the disk is slow.", "* `smtp-8`: 0.20 instead of 0.40 (50.0 %); the messages are delivered",
+		"* `cpu` was left out: no Postfix.", "Not measured: `useradd-hashed`,", "](docs/plots/cost-by-rows.svg)", readmeEnd + "\nz\n"} {
 		if !strings.Contains(string(got), want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if strings.Contains(string(got), "old") {
-		t.Errorf("the old page is still there:\n%s", got)
+	if strings.Contains(string(got), "before") || strings.Contains(string(got), "`smtp-32`:") {
+		t.Errorf("the old page, or a reason for a figure that is reached, is there:\n%s", got)
 	}
 	if err := os.WriteFile(name, []byte("no markers\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeReadme(dir, results); err == nil {
+	if _, err := openReadme(dir); err == nil {
 		t.Error("no error where there are no markers")
+	}
+}
+
+func TestQuickResultsMakeNoPage(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "README.md")
+	const text = readmeBegin + "\n" + readmeEnd + "\n"
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	page, err := openReadme(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := page.write([]result{{Name: "useradd", Quick: true}}); err == nil || !strings.Contains(err.Error(), "quick") {
+		t.Errorf("error %v, want one about the quick run", err)
+	}
+	if got, err := os.ReadFile(name); string(got) != text || err != nil {
+		t.Errorf("got %q, %v; want it as it was", got, err)
+	}
+}
+
+func TestReasonsAreForFiguresThatAreThere(t *testing.T) {
+	for name := range reasons() {
+		if _, err := chosen(allFigures(), []string{name}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestResultsAreReplacedAsAWhole(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "results")
+	for _, want := range []string{"a", "b"} {
+		if err := errors.Join(writable(name), writeOut(name, []result{{Name: want}})); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readJSON(name)
+		if err != nil || len(got) != 1 || got[0].Name != want {
+			t.Errorf("got %+v, %v; want %s alone", got, err, want)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Dir(name)); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v; want one file", left, err)
+	}
+	for _, bad := range []string{filepath.Dir(name), filepath.Join(name, "below"), filepath.Join(filepath.Dir(name), "absent", "file")} {
+		if err := writable(bad); err == nil {
+			t.Errorf("%s: no error", bad)
+		}
 	}
 }

@@ -35,11 +35,9 @@ func smtpFigures() []figure {
 				if err != nil {
 					return measure{}, err
 				}
-				m, err := e.against(ctx, e.fsyncRate(), func(ctx context.Context) (float64, error) {
+				return e.against(ctx, e.fsyncRate(), func(ctx context.Context) (float64, error) {
 					return e.acceptRate(ctx, d, box, f.sessions)
 				})
-				m.note = "the messages are delivered meanwhile, and client and server share the cores; where a sync is fast it is these that set the rate"
-				return m, err
 			},
 		})
 	}

@@ -63,7 +63,7 @@ func (r result) verdict() string {
 // remarks are what the reader may want to know beside the numbers.
 func (r result) remarks() string {
 	var all []string
-	for _, text := range []string{r.Base, r.Note, r.Skipped} {
+	for _, text := range []string{r.Base, r.Note, r.Skipped, r.why()} {
 		if text != "" {
 			all = append(all, text)
 		}
