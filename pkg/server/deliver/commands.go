@@ -218,7 +218,7 @@ func (a *actions) Redirect(_ context.Context, m filter.Queued, r process.Redirec
 	}
 	top := []string{"X-Deliver-To: " + r.By}
 	where := r.By + " " + strings.Join(r.Targets, ",")
-	return a.d.sendOnce(a.y, where, listed{id: a.y.ID, here: true}, func() error {
+	return a.d.sendOnce(a.y, where, listed{id: a.y.identity(), here: true}, func() error {
 		err := a.d.derive(a.y, step, e, func(w io.Writer) error {
 			return rewrite(w, io.NewSectionReader(m.Text, 0, m.Text.Size()), top, func(string) bool { return false })
 		})

@@ -160,6 +160,12 @@ func (f *fixture) put(text string, from string, to ...string) {
 	for _, address := range to {
 		e.Recipients = append(e.Recipients, spool.Recipient{Address: address})
 	}
+	f.take(e, text)
+}
+
+// take puts a message into the queue.
+func (f *fixture) take(e spool.Envelope, text string) {
+	f.t.Helper()
 	d, err := f.queue.Begin(e)
 	if err == nil {
 		_, err = io.WriteString(d, text)

@@ -158,6 +158,25 @@ func TestListsWithinEachOtherSendOneCopyEach(t *testing.T) {
 	}
 }
 
+// TestMessagesOfOneNumberAreNotTakenForEachOther has numbers that come again, as after a
+// power cut.
+func TestMessagesOfOneNumberAreNotTakenForEachOther(t *testing.T) {
+	f := newFixture(t)
+	if err := f.admin.UserAdd(t.Context(), "foo.test", "news", "x", "M"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.admin.MemberAdd(t.Context(), "foo.test", "news", "u1@foo.test", "RW"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		f.take(spool.Envelope{ID: "S7", Time: f.clock(), From: "u2@foo.test", Recipients: []spool.Recipient{{Address: "news@foo.test"}}}, "Subject: x\r\n\r\n")
+	}
+	f.run(f.boxes())
+	if got := len(f.mail("u1")); got != 2 {
+		t.Errorf("the member has %d messages, want both", got)
+	}
+}
+
 // TestRedirectionsToEachOtherSendOneCopyEach has accounts that keep a copy and redirect
 // to all others.
 func TestRedirectionsToEachOtherSendOneCopyEach(t *testing.T) {

@@ -48,7 +48,7 @@ const (
 
 // A listed message is what a list knows it by.
 type listed struct {
-	id      string // which its copies at this server have, too
+	id      string // which what is made of it at this server has, too
 	message string // Message-ID; empty: there is none, or it has not come from another list
 	here    bool   // it has come from another list at this server
 	back    bool   // it was at the list before, by its own header
@@ -108,7 +108,7 @@ func (o *once) forget(list string, m listed, by string) {
 
 // readListed reads what a list knows the message of a delivery by.
 func readListed(y delivery) (listed, error) {
-	m := listed{id: y.ID, here: y.Proto == listProto}
+	m := listed{id: y.identity(), here: y.Proto == listProto}
 	fields, err := readHeader(bufio.NewReader(io.NewSectionReader(y.body, 0, y.body.Size())))
 	if err != nil {
 		return m, err
@@ -131,10 +131,10 @@ func readListed(y delivery) (listed, error) {
 // looped says what a list, or an account that redirects, does with a message that has
 // been there before: nil where the sender has been told of another one.
 func (d *Deliverer) looped(y delivery, owner string, why error) error {
-	if !errors.Is(why, errLoop) || y.ID == "" {
+	if !errors.Is(why, errLoop) {
 		return why
 	}
-	if d.once.ask(tabfile.Fold(owner), listed{id: y.ID, back: true}, y.name(), d.root.Now()) == hadIt {
+	if d.once.ask(tabfile.Fold(owner), listed{id: y.identity(), back: true}, y.name(), d.root.Now()) == hadIt {
 		y.log.Info("message has come back here once more", "where", owner, "to", y.to().Address)
 		return nil
 	}
@@ -144,9 +144,6 @@ func (d *Deliverer) looped(y delivery, owner string, why error) error {
 // sendOnce sends a message on as send does, unless that was done when it came by
 // another way.
 func (d *Deliverer) sendOnce(y delivery, owner string, m listed, send func() error) error {
-	if m.id == "" {
-		return send()
-	}
 	owner, by := tabfile.Fold(owner), y.name()
 	if d.once.ask(owner, m, by, d.root.Now()) == hadIt {
 		y.log.Info("message was sent on from there already", "where", owner, "to", y.to().Address)
@@ -158,6 +155,11 @@ func (d *Deliverer) sendOnce(y delivery, owner string, m listed, send func() err
 	}
 	return err
 }
+
+// identity is what a message has in common with its copies, and with no other one: a
+// notification that is made of it has another number, and numbers may come again after
+// a power cut.
+func (y delivery) identity() string { return y.Origin() + " " + y.ID }
 
 // name is what no other delivery of the queue is called.
 func (y delivery) name() string { return fmt.Sprintf("%s-%d", y.Key(), y.Indexes[y.place]) }

@@ -48,6 +48,13 @@ func (l *Lease) Derive(place, step int, e Envelope) (*Draft, error) {
 	return d, nil
 }
 
+// Origin returns the name in the queue of the message that this one was made of, and
+// that again of, or its own. No other message ever has it.
+func (l *Lease) Origin() string {
+	first, _, _ := strings.Cut(l.m.key, derivedMark)
+	return first
+}
+
 // origin returns of which message, for which recipient and in which step a message
 // was derived, and what the steps were then.
 func origin(key string) (parent string, index, step int, tag string, ok bool) {
