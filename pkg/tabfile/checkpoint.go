@@ -259,7 +259,7 @@ func (s *Store) flush(job *checkpointJob, fl flush) error {
 	if err != nil {
 		return err
 	}
-	st, err := fill(f, fl.content.writeTo, true)
+	st, err := fill(f, fl.content.writeTo, fl.content.size, true)
 	if err == nil {
 		if err = s.fs.Sync([]string{tmp}); SyncFailed(err) {
 			err = s.fail(err)

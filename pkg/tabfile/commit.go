@@ -183,6 +183,7 @@ type batch struct {
 	changed  []*table           // in the order of their first change
 	before   map[*table]version // as they were before the batch
 	pending  *pathSet           // what the batch is about to change on disk
+	looked   map[*table]bool    // whose files were looked at
 }
 
 // A version is what a transaction can change of a table, to put it back.
@@ -193,7 +194,7 @@ type version struct {
 
 // run executes transactions until one needs to wait for those before it.
 func (s *Store) run(all []*request) *batch {
-	b := &batch{before: make(map[*table]version), pending: newPathSet()}
+	b := &batch{before: make(map[*table]version), pending: newPathSet(), looked: make(map[*table]bool)}
 	for _, r := range all {
 		if r.step != nil {
 			break

@@ -223,7 +223,7 @@ func (s *Store) keepBefore(t *table) {
 		}
 	}
 	if err == nil {
-		_, err = fill(f, t.working.writeTo, false)
+		_, err = fill(f, t.working.writeTo, t.working.size, false)
 	}
 	if err != nil {
 		s.log.Warn("version before an edit is not kept", "file", t.name, "err", err)

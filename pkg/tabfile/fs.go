@@ -53,9 +53,12 @@ type osFS struct{}
 func (osFS) Open(name string) (File, error) { return os.Open(name) }
 
 func (osFS) Create(name, like string, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
-	if err != nil || like == "" {
-		return f, err
+	f, err := create(name, perm)
+	if err != nil {
+		return nil, err
+	}
+	if like == "" {
+		return f, nil
 	}
 	info, err := os.Stat(like)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +95,7 @@ func (osFS) ReadDir(name string) ([]string, error) {
 }
 
 func (osFS) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }
-func (osFS) Rename(from, to string) error              { return os.Rename(from, to) }
+func (osFS) Rename(from, to string) error              { return rename(from, to) }
 func (osFS) Remove(name string) error                  { return os.Remove(name) }
 func (osFS) RemoveAll(name string) error               { return os.RemoveAll(name) }
 

@@ -12,6 +12,12 @@ func (osFS) Writable(dir string) error {
 	return err
 }
 
+func create(name string, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+}
+
+func rename(from, to string) error { return os.Rename(from, to) }
+
 func keepOwner(*os.File, fs.FileInfo) {}
 
 func inode(fs.FileInfo) uint64 { return 0 }

@@ -3,6 +3,7 @@
 package tabfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -15,6 +16,36 @@ func (osFS) Writable(dir string) error {
 		return &fs.PathError{Op: "write", Path: dir, Err: err}
 	}
 	return nil
+}
+
+// create makes a file, or empties it. Package os would try to have it polled, which
+// takes five system calls and never works for a file.
+func create(name string, perm fs.FileMode) (*os.File, error) {
+	for {
+		fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, uint32(perm.Perm()))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		return os.NewFile(uintptr(fd), name), nil
+	}
+}
+
+// rename leaves it to the system what can be replaced: a file, and an empty folder by
+// a folder. Package os would look first.
+func rename(from, to string) error {
+	for {
+		err := unix.Rename(from, to)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+		}
+		return nil
+	}
 }
 
 // keepOwner gives f the owner and group of another file, as far as this process

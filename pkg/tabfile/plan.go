@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"errors"
+	"hash"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -25,6 +26,7 @@ type plan struct {
 	steps []func() error   // to put the files in place
 	undo  []func() error   // to throw away what was prepared
 	paths []string         // what the steps change on disk
+	trees []tree           // to be made before the steps
 }
 
 // A state is what the store knows of a table's file.
@@ -63,7 +65,7 @@ func (p *plan) prepare() error {
 			}
 		}
 	}
-	return nil
+	return p.buildTrees()
 }
 
 // table decides how a table's file comes to show the batch, and what the
@@ -113,7 +115,7 @@ func (p *plan) rewrite(t *table) error {
 		return nil
 	}
 	first := len(p.steps)
-	st, err := p.file(t.name, t.working.writeTo, t.working.size > directMax)
+	st, err := p.file(t.name, t.working.writeTo, t.working.size, t.working.size > directMax)
 	if err != nil || p.whole[t.name] != nil {
 		p.shown[t] = st
 		return err
@@ -132,7 +134,7 @@ func (p *plan) rewrite(t *table) error {
 }
 
 // file prepares a file and the step that puts it in place.
-func (p *plan) file(name string, write func(io.Writer) error, summed bool) (state, error) {
+func (p *plan) file(name string, write func(io.Writer) error, size int64, summed bool) (state, error) {
 	target, err := p.s.fs.Resolve(p.s.disk(name))
 	if err != nil {
 		return state{}, err
@@ -143,7 +145,7 @@ func (p *plan) file(name string, write func(io.Writer) error, summed bool) (stat
 		return state{}, err
 	}
 	p.undo = append(p.undo, func() error { return p.s.fs.Remove(tmp) })
-	st, err := fill(f, write, summed)
+	st, err := fill(f, write, size, summed)
 	if err != nil {
 		return state{}, err
 	}
@@ -171,7 +173,7 @@ func (p *plan) remove(name string) {
 func (p *plan) op(o *op) error {
 	switch o.kind {
 	case opMakeTree:
-		return p.makeTree(o)
+		p.makeTree(o)
 	case opRemoveTree:
 		p.removeTree(o)
 	case opMoveTree:
@@ -208,61 +210,8 @@ func (p *plan) writeFile(o *op) error {
 	_, err = p.file(o.path, func(w io.Writer) error {
 		_, err := io.WriteString(w, o.data)
 		return err
-	}, false)
+	}, int64(len(o.data)), false)
 	return err
-}
-
-// makeTree prepares a tree under a temporary name.
-func (p *plan) makeTree(o *op) error {
-	stage := p.s.tmpName(stageExt)
-	err := p.s.build(stage, o)
-	p.undo = append(p.undo, func() error { return p.s.fs.RemoveAll(stage) })
-	if err != nil {
-		return err
-	}
-	target := p.s.disk(o.path)
-	p.steps = append(p.steps, func() error {
-		err := p.s.fs.Rename(stage, target)
-		if err != nil { // perhaps it is another file system
-			return errors.Join(p.s.build(target, o), p.s.fs.RemoveAll(stage))
-		}
-		return nil
-	})
-	p.paths = append(p.paths, filepath.Dir(target), target)
-	for _, dir := range o.dirs {
-		p.paths = append(p.paths, filepath.Join(target, filepath.FromSlash(dir)))
-	}
-	for _, f := range o.files {
-		p.paths = append(p.paths, filepath.Join(target, filepath.FromSlash(f.name)))
-	}
-	return nil
-}
-
-// build makes what is missing of a tree at target.
-func (s *Store) build(target string, o *op) error {
-	modes := s.opts.Modes()
-	if err := ignoreExisting(s.fs.Mkdir(target, modes.Dir)); err != nil {
-		return err
-	}
-	for _, dir := range o.dirs {
-		if err := ignoreExisting(s.fs.Mkdir(filepath.Join(target, filepath.FromSlash(dir)), modes.Dir)); err != nil {
-			return err
-		}
-	}
-	for _, made := range o.files {
-		f, err := s.fs.Create(filepath.Join(target, filepath.FromSlash(made.name)), "", modes.File)
-		if err != nil {
-			return err
-		}
-		_, err = fill(f, func(w io.Writer) error {
-			_, err := io.WriteString(w, made.data)
-			return err
-		}, false)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // removeTree renames a tree away, so that it is gone at once, and removes it in
@@ -284,19 +233,14 @@ func (s *Store) discard(target, trash string) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	if err != nil { // perhaps it is another file system
-		trash = target
-	}
-	remove := func() {
-		if err := s.fs.RemoveAll(trash); err != nil {
-			s.log.Warn("part of a removed folder stays", "folder", trash, "err", err)
-		}
-	}
-	if err != nil {
-		remove() // at once, since the name may be used again
+	if err == nil {
+		s.removeLater(trash)
 		return
 	}
-	s.wg.Go(remove)
+	// Perhaps it is another file system. At once, since the name may be used again.
+	if err := s.fs.RemoveAll(target); err != nil {
+		s.log.Warn("part of a removed folder stays", "folder", target, "err", err)
+	}
 }
 
 // log makes the batch durable.
@@ -389,15 +333,16 @@ func (p *plan) abandon() {
 }
 
 // fill writes a new file, closes it and returns what is to be known of it. Its
-// sum is known only when it is asked for.
-func fill(f File, write func(io.Writer) error, summed bool) (state, error) {
+// sum is known only when it is asked for. size is about how much is written.
+func fill(f File, write func(io.Writer) error, size int64, summed bool) (state, error) {
 	var st state
-	hash := sha256.New()
+	var hash hash.Hash
 	var dst io.Writer = f
 	if summed {
+		hash = sha256.New()
 		dst = io.MultiWriter(f, hash)
 	}
-	w := bufio.NewWriterSize(dst, directMax)
+	w := bufio.NewWriterSize(dst, int(min(size, directMax)))
 	err := write(w)
 	if err == nil {
 		err = w.Flush()

@@ -225,7 +225,7 @@ func (s *Store) replaceDurably(name string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fill(f, write, false); err != nil {
+	if _, err := fill(f, write, directMax, false); err != nil {
 		return err
 	}
 	if err := s.fs.Sync([]string{tmp}); err != nil {

@@ -71,6 +71,7 @@ type times struct {
 	rest    time.Duration // an edited file is taken after being left alone this long
 	idle    time.Duration // large tables are written this long after the last change
 	longest time.Duration // and at least this often under load
+	trash   time.Duration // Close goes on removing folders this long; the next start does the rest
 }
 
 // A Store keeps the tables below one folder: in memory for those who look
@@ -98,6 +99,8 @@ type Store struct {
 	ended   chan struct{} // closed when nothing is committed any more
 	once    sync.Once
 	wg      sync.WaitGroup
+
+	trash trash
 
 	flushing sync.Mutex    // one checkpoint at a time
 	changed  chan struct{} // wakes the flusher
@@ -132,7 +135,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Modes = func() Modes { return Modes{File: 0o600, Dir: 0o700} }
 	}
 	if o.times == (times{}) {
-		o.times = times{rest: 200 * time.Millisecond, idle: time.Second, longest: time.Minute}
+		o.times = times{rest: 200 * time.Millisecond, idle: time.Second, longest: time.Minute, trash: 5 * time.Second}
 	}
 	s := &Store{
 		fs: o.FS, root: o.Root, opts: o, log: o.Log, opened: time.Now(),
@@ -163,29 +166,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 		s.tables[name] = t
 	}
+	s.sweepTmp()
 	s.wg.Go(s.committer)
 	s.wg.Go(s.flusher)
 	s.wg.Go(s.watcher)
 	return s, nil
 }
 
-// sweep removes what a crash left unfinished: in tmp, and beside the tables that are
-// always loaded.
+// sweep removes what a crash left unfinished beside the tables that are always loaded.
 func (s *Store) sweep() {
 	for name := range s.opts.Tables {
 		if err := s.removeLeftovers(name); err != nil {
 			s.log.Warn("cannot remove leftover", "file", name, "err", err)
-		}
-	}
-	names, err := s.fs.ReadDir(filepath.Join(s.root, tmpDir))
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		if ext := filepath.Ext(name); ext == stageExt || ext == trashExt {
-			if err := s.fs.RemoveAll(filepath.Join(s.root, tmpDir, name)); err != nil {
-				s.log.Warn("cannot remove leftover", "file", tmpDir+"/"+name, "err", err)
-			}
 		}
 	}
 }

@@ -34,7 +34,7 @@ var usersSchema = &Schema{
 var plainSchema = &Schema{Columns: 1}
 
 // quick are the times of a store under test.
-var quick = times{rest: 20 * time.Millisecond, idle: 20 * time.Millisecond, longest: time.Second}
+var quick = times{rest: 20 * time.Millisecond, idle: 20 * time.Millisecond, longest: time.Second, trash: time.Minute}
 
 func testOptions(root string, fsys FS) Options {
 	return Options{

@@ -140,8 +140,12 @@ func (tx *Tx) fileAt(name string, schema *Schema) (*TxTable, error) {
 
 // look takes an edit of a table before the transaction sees it, unless the file
 // is so large that others would wait for it, or earlier transactions of the
-// batch may have changed the table.
+// batch may have changed the table. One look is enough for a batch.
 func (tx *Tx) look(t *table, size int64) {
+	if tx.batch.looked[t] {
+		return
+	}
+	tx.batch.looked[t] = true
 	if tx.s.sameOnDisk(t) {
 		return
 	}
@@ -149,6 +153,12 @@ func (tx *Tx) look(t *table, size int64) {
 		e.read(tx.s)
 		tx.s.take(t, e)
 	}
+}
+
+// Changes reports whether the transaction has changed one of [Options.Tables].
+func (tx *Tx) Changes(name string) bool {
+	tt, ok := tx.tables[name]
+	return ok && tt.changed
 }
 
 func (tx *Tx) enter(t *table) *TxTable {

@@ -119,6 +119,9 @@ func (s *Service) guarded(f func(*mailroot.Tx) error) func(*mailroot.Tx) error {
 		if err := f(&mailroot.Tx{Tables: tx.Tables.Within(s.owns), Tx: tx.Tx}); err != nil {
 			return err
 		}
+		if !tx.Changes(mailroot.AccountsTab) && !tx.Changes(mailroot.RightsTab) {
+			return nil
+		}
 		if !tx.HasFullAdministrator() && s.root.HasFullAdministrator() {
 			return refuse(Conflict, "no control account would have the rights to everything")
 		}
