@@ -36,6 +36,9 @@ type FS struct {
 	steps int
 	rng   *rand.Rand
 	after *vfs.MemFS
+
+	// Nobody looks at a folder while a file of it has neither its old name nor the new one.
+	renaming sync.RWMutex
 }
 
 // New returns a file system over what mem holds.
@@ -99,6 +102,8 @@ func (c *FS) Open(name string) (File, error) {
 	if err := c.alive(); err != nil {
 		return File{}, err
 	}
+	c.renaming.RLock()
+	defer c.renaming.RUnlock()
 	f, err := c.mem.Open(name)
 	return File{f, c}, err
 }
@@ -116,6 +121,8 @@ func (c *FS) Modify(name string) (File, error) {
 	if err := c.alive(); err != nil {
 		return File{}, err
 	}
+	c.renaming.RLock()
+	defer c.renaming.RUnlock()
 	f, err := c.mem.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
 	return File{f, c}, err
 }
@@ -128,6 +135,8 @@ func (c *FS) Stat(name string) (fs.FileInfo, error) {
 	if err := c.alive(); err != nil {
 		return nil, err
 	}
+	c.renaming.RLock()
+	defer c.renaming.RUnlock()
 	return c.mem.Stat(name)
 }
 
@@ -135,6 +144,8 @@ func (c *FS) ReadDir(name string) ([]string, error) {
 	if err := c.alive(); err != nil {
 		return nil, err
 	}
+	c.renaming.RLock()
+	defer c.renaming.RUnlock()
 	return c.mem.List(name)
 }
 
@@ -159,6 +170,9 @@ func (c *FS) Rename(from, to string) error {
 	if _, err := c.mem.Stat(filepath.Dir(to)); err != nil {
 		return err
 	}
+	// That of the file in memory takes the old name away before it gives the new one.
+	c.renaming.Lock()
+	defer c.renaming.Unlock()
 	return c.mem.Rename(from, to)
 }
 
@@ -199,11 +213,14 @@ func (c *FS) Sync(names []string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		c.renaming.RLock()
+		err = f.Sync()
+		c.renaming.RUnlock()
+		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.alive() // where the machine has died meanwhile it may not be on the disk
 }
 
 // A File is a file of an [FS].
@@ -237,5 +254,8 @@ func (f File) Sync() error {
 	if f.fs.config.Forgetful {
 		return nil
 	}
-	return f.f.Sync()
+	if err := f.f.Sync(); err != nil {
+		return err
+	}
+	return f.fs.alive() // as in Sync of an FS
 }
