@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // reasons say why figures miss their goals, where it is known: by the name of the figure,
 // a sentence without its end. They come out in the README and the table for those that are
 // missed, and for no others; a reason for a figure that reaches its goal may stay for the
@@ -22,8 +24,8 @@ func (r result) why() string {
 	return reasons()[r.Name]
 }
 
-// missedBy says how far a result is from its goal: "0.35 instead of 0.4 (88 %)". It is
-// empty where the goal is reached, or is not one of the figures here.
+// missedBy says how far a result is from its goal: "0.35, wanted 0.40 at least (88 %)".
+// It is empty where the goal is reached, or is not one of the figures here.
 func (r result) missedBy() string {
 	if r.Skipped != "" || r.Reached {
 		return ""
@@ -40,7 +42,11 @@ func (r result) missedBy() string {
 		if f.goal.or != 0 && r.Second/f.goal.or > got/want {
 			got, want = r.Second, f.goal.or
 		}
-		return number(got) + " instead of " + number(want) + unit + " (" + number(100*got/want) + " %)"
+		limit := "least"
+		if f.goal.most {
+			limit = "most"
+		}
+		return fmt.Sprintf("%s, wanted %s%s at %s (%.0f %%)", number(got), number(want), unit, limit, 100*got/want)
 	}
 	return ""
 }
