@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // One goroutine commits. It takes all transactions that wait, runs them one
@@ -284,6 +285,7 @@ func (s *Store) write(b *batch) error {
 		shown: make(map[*table]state),
 		bases: make(map[*table]basis),
 	}
+	s.wrote.Store(int64(time.Since(s.opened)))
 	err := p.prepare()
 	if err == nil {
 		err = p.log()

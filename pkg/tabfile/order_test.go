@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/xmaild/xmaild/pkg/tabfile/crashfs"
 )
@@ -60,7 +61,9 @@ func TestTurnsRunInOrderAndShareASync(t *testing.T) {
 	root := t.TempDir()
 	writeTestFile(t, root, "users.tab", "")
 	disk := &countingFS{FS: OS()}
-	s, err := Open(t.Context(), testOptions(root, disk))
+	opts := testOptions(root, disk)
+	opts.times.idle, opts.times.longest = time.Hour, time.Hour // a checkpoint syncs too
+	s, err := Open(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +75,9 @@ func TestTurnsRunInOrderAndShareASync(t *testing.T) {
 	mustUpdate(t, s, addUser("a.org", "u0", 0)) // so that there is a journal
 	free := make(chan struct{})
 	blocked := make(chan error)
-	go func() { blocked <- s.step(func() { <-free }) }()
+	held := make(chan struct{})
+	go func() { blocked <- s.step(func() { close(held); <-free }) }()
+	<-held
 	const count = 100
 	var o Order
 	var waits []func() error

@@ -71,6 +71,7 @@ type times struct {
 	rest    time.Duration // an edited file is taken after being left alone this long
 	idle    time.Duration // large tables are written this long after the last change
 	longest time.Duration // and at least this often under load
+	calm    time.Duration // removed folders wait until nothing was committed this long
 	trash   time.Duration // Close goes on removing folders this long; the next start does the rest
 }
 
@@ -101,6 +102,7 @@ type Store struct {
 	wg      sync.WaitGroup
 
 	trash trash
+	wrote atomic.Int64 // when something was last committed, since opened
 
 	flushing sync.Mutex    // one checkpoint at a time
 	changed  chan struct{} // wakes the flusher
@@ -135,7 +137,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Modes = func() Modes { return Modes{File: 0o600, Dir: 0o700} }
 	}
 	if o.times == (times{}) {
-		o.times = times{rest: 200 * time.Millisecond, idle: time.Second, longest: time.Minute, trash: 5 * time.Second}
+		o.times = times{rest: 200 * time.Millisecond, idle: time.Second, longest: time.Minute, calm: 50 * time.Millisecond, trash: 5 * time.Second}
 	}
 	s := &Store{
 		fs: o.FS, root: o.Root, opts: o, log: o.Log, opened: time.Now(),

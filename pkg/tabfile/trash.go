@@ -9,11 +9,34 @@ import (
 )
 
 // trash are the trees that are gone for everybody and wait in tmp to be removed. One
-// goroutine removes them, so that the disk is left to those who wait for it.
+// goroutine removes them, when there is nothing better to do, so that the disk is left
+// to those who wait for it.
 type trash struct {
 	mu      sync.Mutex
 	waiting []string
 	running bool
+}
+
+const (
+	trashMost = 4096        // so many trees wait for a calm moment
+	trashWait = time.Second // and each of them so long, once it is the next
+)
+
+// awaitCalm returns when nothing has been committed for a while: whoever waits for the
+// disk comes first.
+func (s *Store) awaitCalm() {
+	begin := time.Now()
+	for {
+		rest := s.opts.times.calm - (time.Since(s.opened) - time.Duration(s.wrote.Load()))
+		if rest <= 0 || time.Since(begin) > trashWait {
+			return
+		}
+		select {
+		case <-s.closed:
+			return
+		case <-time.After(rest):
+		}
+	}
 }
 
 // removeLater removes a tree in the background.
@@ -36,9 +59,12 @@ func (s *Store) removeTrash() {
 			s.trash.mu.Unlock()
 			return
 		}
-		name := s.trash.waiting[0]
+		name, many := s.trash.waiting[0], len(s.trash.waiting) > trashMost
 		s.trash.waiting = s.trash.waiting[1:]
 		s.trash.mu.Unlock()
+		if !many {
+			s.awaitCalm()
+		}
 		if err := s.fs.RemoveAll(name); err != nil {
 			s.log.Warn("part of a removed folder stays", "folder", name, "err", err)
 		}

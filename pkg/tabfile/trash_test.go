@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,36 @@ func TestRemovalWaitsForNobody(t *testing.T) {
 	}
 	if n := inTmp(t, root); n != 0 {
 		t.Errorf("%d folders stay after the next start", n)
+	}
+}
+
+// TestRemovalWaitsForACalmMoment removes a folder while changes keep coming.
+func TestRemovalWaitsForACalmMoment(t *testing.T) {
+	root := t.TempDir()
+	writeTestFile(t, root, "a/user.tab", "")
+	writeTestFile(t, root, "relay.tab", "")
+	disk := slowRemover{OS(), make(chan struct{}), new(atomic.Int32), new(atomic.Int32)}
+	close(disk.may)
+	o := testOptions(root, disk)
+	o.times.calm = 300 * time.Millisecond
+	s, err := Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	mustUpdate(t, s, func(tx *Tx) error { return tx.RemoveTree("a") })
+	for begin := time.Now(); time.Since(begin) < 400*time.Millisecond && disk.max.Load() == 0; {
+		wrote := time.Since(s.opened) - time.Duration(s.wrote.Load())
+		mustUpdate(t, s, func(tx *Tx) error { return tx.Table("relay.tab").Append("10.0.0.1") })
+		if disk.max.Load() > 0 && wrote < o.times.calm/2 {
+			t.Fatal("a folder is removed between two changes")
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); inTmp(t, root) > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the folder is never removed")
+		}
+		runtime.Gosched()
 	}
 }
 
