@@ -25,8 +25,8 @@ type postfix struct {
 
 // The reasons for which Postfix is left out.
 var (
-	errNoPostfix = errors.New("Postfix and its smtp-source are not installed")
-	errNotRoot   = errors.New("Postfix is started by root only")
+	errNoPostfix = errors.New("no Postfix with its smtp-source is installed")
+	errNotRoot   = errors.New("only root can start Postfix")
 	errHidden    = errors.New("the folder of the run cannot be entered by the user of Postfix")
 )
 
@@ -226,7 +226,7 @@ func (p *postfix) answers(ctx context.Context) error {
 			break
 		}
 		if time.Now().After(latest) {
-			return fmt.Errorf("Postfix does not answer: %w", err)
+			return fmt.Errorf("no answer from Postfix: %w", err)
 		}
 		if err := pause(ctx, seldom); err != nil {
 			return err
@@ -236,7 +236,7 @@ func (p *postfix) answers(ctx context.Context) error {
 	defer cancel()
 	s, err := dialSMTP(ctx, p.addr)
 	if err != nil {
-		return fmt.Errorf("Postfix: %w", err)
+		return fmt.Errorf("session with Postfix: %w", err)
 	}
 	s.close()
 	return nil

@@ -374,6 +374,3 @@ func chtimes(t testing.TB, name string, when time.Time) {
 		t.Fatal(err)
 	}
 }
-
-// newBoxes returns the mailboxes of a site with nothing remembered.
-func newBoxes(s *site) *mailbox.Store { return mailbox.New(s.root, mailbox.Options{}) }
