@@ -257,6 +257,7 @@ func receive(t *testing.T, change func(*receiver)) *receiver {
 	wait.Go(func() { _ = r.srv.Serve(l) })
 	t.Cleanup(func() {
 		r.srv.Close()
+		l.Close() // where Serve has not begun, Close of the server knows nothing of it
 		wait.Wait()
 	})
 	return r
