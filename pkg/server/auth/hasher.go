@@ -11,10 +11,11 @@ import (
 type Hasher struct{ slots chan struct{} }
 
 // NewHasher returns a Hasher that works on n hashes at a time; 0 is one for each
-// processor that Go uses.
+// processor of the machine that Go uses: more of them only take the cache from each
+// other.
 func NewHasher(n int) *Hasher {
 	if n <= 0 {
-		n = runtime.GOMAXPROCS(0)
+		n = min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
 	}
 	return &Hasher{slots: make(chan struct{}, n)}
 }
