@@ -19,19 +19,21 @@ import (
 // forgotten, as at the end of the process, is found by the header after all.
 type once struct {
 	mu    sync.Mutex
-	lists map[string]*sending
-	order []string // keys of lists, the oldest first
+	lists recent[*sending] // by list and identity
+	same  recent[arrival]  // by identity or Message-ID
 }
 
 // A sending is a message that a list has sent, or is to send.
 type sending struct {
 	by   string // the delivery
-	at   time.Time
 	told string // the delivery by which it came back, and the sender is told; empty: none
 }
 
-// maxSendings is how many are remembered.
-const maxSendings = 10_000
+// An arrival is the first one of a message that has come more than once.
+type arrival struct {
+	identity string
+	at       time.Time
+}
 
 // sameTime is for how long a message that came by another server is known by its
 // Message-ID: somebody may send it again on purpose.
@@ -58,17 +60,11 @@ type listed struct {
 func (o *once) ask(list string, m listed, by string, now time.Time) verdict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	id, message := list+" id "+m.id, list+" message "+m.message
-	known := o.lists[id]
-	if s := o.lists[message]; known == nil && !m.here && s != nil && now.Sub(s.at) < sameTime {
-		known = s
-	}
-	if known == nil {
-		known = &sending{by: by, at: now}
-	}
-	o.keep(id, known)
-	if m.message != "" {
-		o.keep(message, known)
+	key := list + " " + o.first(m, now)
+	known, ok := o.lists.get(key)
+	if !ok {
+		known = &sending{by: by}
+		o.lists.keep(key, known)
 	}
 	switch {
 	case m.back && (known.told == "" || known.told == by):
@@ -80,30 +76,64 @@ func (o *once) ask(list string, m listed, by string, now time.Time) verdict {
 	return sendIt
 }
 
-func (o *once) keep(key string, s *sending) {
-	if o.lists == nil {
-		o.lists = make(map[string]*sending)
+// first returns the identity with which a message came here first. From the lists of
+// another server it comes as often as it has lists, each time with another identity, and
+// its copies here have that one.
+func (o *once) first(m listed, now time.Time) string {
+	id := m.id
+	if known, ok := o.same.get("id " + m.id); ok {
+		id = known.identity
+	} else if known, ok := o.same.get("message " + m.message); ok && m.message != "" && !m.here && now.Sub(known.at) < sameTime {
+		id = known.identity
+		o.same.keep("id "+m.id, arrival{id, now})
 	}
-	if o.lists[key] == nil {
-		o.order = append(o.order, key)
+	if known, ok := o.same.get("message " + m.message); m.message != "" && (!ok || known.identity != id) {
+		o.same.keep("message "+m.message, arrival{id, now})
 	}
-	o.lists[key] = s
-	for len(o.order) > maxSendings {
-		delete(o.lists, o.order[0])
-		o.order = o.order[1:]
-	}
+	return id
 }
 
 // forget makes a delivery that has come to nothing one that was not there.
-func (o *once) forget(list string, m listed, by string) {
+func (o *once) forget(list string, m listed, by string, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, key := range []string{list + " id " + m.id, list + " message " + m.message} {
-		if s := o.lists[key]; s != nil && s.by == by {
-			delete(o.lists, key)
-			o.order = slices.DeleteFunc(o.order, func(k string) bool { return k == key })
-		}
+	key := list + " " + o.first(m, now)
+	if s, ok := o.lists.get(key); ok && s.by == by {
+		o.lists.drop(key)
 	}
+}
+
+// A recent map has the values that were kept last.
+type recent[V any] struct {
+	values map[string]V
+	order  []string // keys, the oldest first
+}
+
+// maxRecent is how many values a recent map has.
+const maxRecent = 10_000
+
+func (r *recent[V]) get(key string) (V, bool) {
+	v, ok := r.values[key]
+	return v, ok
+}
+
+func (r *recent[V]) keep(key string, v V) {
+	if r.values == nil {
+		r.values = make(map[string]V)
+	}
+	if _, ok := r.values[key]; !ok {
+		r.order = append(r.order, key)
+	}
+	r.values[key] = v
+	if len(r.order) > maxRecent {
+		delete(r.values, r.order[0])
+		r.order = r.order[1:]
+	}
+}
+
+func (r *recent[V]) drop(key string) {
+	delete(r.values, key)
+	r.order = slices.DeleteFunc(r.order, func(k string) bool { return k == key })
 }
 
 // readListed reads what a list knows the message of a delivery by.
@@ -134,7 +164,14 @@ func (d *Deliverer) looped(y delivery, owner string, why error) error {
 	if !errors.Is(why, errLoop) {
 		return why
 	}
-	if d.once.ask(tabfile.Fold(owner), listed{id: y.identity(), back: true}, y.name(), d.root.Now()) == hadIt {
+	// By way of another server it comes with another identity each time, and the same
+	// Message-ID.
+	m, err := readListed(y)
+	if err != nil {
+		return err
+	}
+	m.back = true
+	if d.once.ask(tabfile.Fold(owner), m, y.name(), d.root.Now()) == hadIt {
 		y.log.Info("message has come back here once more", "where", owner, "to", y.to().Address)
 		return nil
 	}
@@ -151,7 +188,7 @@ func (d *Deliverer) sendOnce(y delivery, owner string, m listed, send func() err
 	}
 	err := send()
 	if err != nil {
-		d.once.forget(owner, m, by)
+		d.once.forget(owner, m, by, d.root.Now())
 	}
 	return err
 }
