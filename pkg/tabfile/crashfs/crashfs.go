@@ -210,6 +210,9 @@ func (c *FS) Sync(names []string) error {
 			open = func() (vfs.File, error) { return c.mem.OpenDir(name) }
 		}
 		f, err := open()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // gone meanwhile
+		}
 		if err != nil {
 			return err
 		}
