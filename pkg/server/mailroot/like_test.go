@@ -59,7 +59,7 @@ func TestListsOfManyUsersStream(t *testing.T) {
 			}
 		}
 	})
-	if allocs > 20 {
+	if allocs > count/100 { // the MailRoot is watched meanwhile, which allocates as well
 		t.Errorf("a list of %d users makes %v allocations, want none a row", count, allocs)
 	}
 }
