@@ -50,14 +50,8 @@ type Command struct {
 
 var all = sync.OnceValue(build)
 
-// places has the places of the commands in all by their names.
-var places = sync.OnceValue(func() map[string]int {
-	m := make(map[string]int, len(all()))
-	for i, c := range all() {
-		m[c.Name] = i
-	}
-	return m
-})
+// read has the commands that [Lookup] has found, as *Command by their names.
+var read sync.Map
 
 // All returns all commands, sorted by name.
 func All() []Command { return slices.Clone(all()) }
@@ -69,11 +63,21 @@ func Common() []ctrl.Code {
 
 // Lookup returns the command of that name, whose ASCII letters may be of any case.
 func Lookup(name string) (Command, bool) {
-	i, ok := places()[tabfile.Fold(name)]
-	if !ok {
-		return Command{}, false
+	name = tabfile.Fold(name)
+	if c, ok := read.Load(name); ok {
+		return *c.(*Command), true
 	}
-	return all()[i], true
+	// Of the whole table a client that runs one command needs one row.
+	for _, table := range tables {
+		for i := range table {
+			if table[i].name == name {
+				c := table[i].command()
+				read.Store(name, &c)
+				return c, true
+			}
+		}
+	}
+	return Command{}, false
 }
 
 // Usage returns the grammar on one line: "userlist [domain-pattern [user-pattern]]".

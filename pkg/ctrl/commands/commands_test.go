@@ -29,6 +29,20 @@ func TestNamesAreSortedAndUnique(t *testing.T) {
 	}
 }
 
+func TestLookupFindsWhatAllHas(t *testing.T) {
+	for _, c := range All() {
+		// The second time it is remembered.
+		for _, name := range []string{c.Name, strings.ToUpper(c.Name)} {
+			if got, ok := Lookup(name); !ok || !cmp.Equal(got, c) {
+				t.Errorf("Lookup(%q) is %v, %t; want %v", name, got, ok, c)
+			}
+		}
+	}
+	if c, ok := Lookup("nosuch"); ok {
+		t.Errorf("Lookup found %v by the name of no command", c)
+	}
+}
+
 // The 43 commands of the reference, control-protocol.md 0.
 const reference = `useradd userdel userpasswd uservars uservarsset userlist usergetmproc usersetmproc userauth
 userstat aliasadd aliasdel aliaslist exaliasadd exaliasdel exaliaslist mluseradd mluserdel mluserlist domainadd
