@@ -67,7 +67,11 @@ func (p *post) send(l life, random *rand.Rand, f *findings, to func() []string) 
 		number := p.next
 		p.unsure[number] = addresses
 		p.mu.Unlock()
-		err := sendTo(client, number, addresses, random.IntN(20000))
+		size := random.IntN(20000)
+		if random.IntN(8) == 0 {
+			size += longMessage
+		}
+		err := sendTo(client, number, addresses, size)
 		var refused *textproto.Error
 		switch {
 		case err == nil:
@@ -83,6 +87,10 @@ func (p *post) send(l life, random *rand.Rand, f *findings, to func() []string) 
 		p.mu.Unlock()
 	}
 }
+
+// longMessage is the size of a message that is not delivered before it is in the queue,
+// however few recipients it has.
+const longMessage = 70_000
 
 func sendTo(client *smtp.Client, number int, to []string, size int) error {
 	if err := client.Mail("sender@ext.test"); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,13 +51,18 @@ func (s *trapped) do(args ...string) error {
 	return err
 }
 
+// send sends a message that is too long to be delivered without the queue.
 func (s *trapped) send(number int) error {
+	return s.sendTo(number, longMessage, "xmailuser@"+mailDomain)
+}
+
+func (s *trapped) sendTo(number, size int, to string) error {
 	client, err := smtp.Dial(s.life.smtp)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return sendTo(client, number, []string{"xmailuser@" + mailDomain}, 5000)
+	return sendTo(client, number, []string{to}, size)
 }
 
 // wantFailed wants one sync to have failed.
@@ -155,7 +161,7 @@ func TestTheProgramTakesNoMailAfterAFailedSyncOfItsQueue(t *testing.T) {
 func TestTheProgramKeepsMailAfterAFailedSyncOfAMailbox(t *testing.T) {
 	s := startTrappedServer(t, mailRoot(t))
 	s.trap.fail("/Maildir/new$")
-	if err := s.send(1); err != nil {
+	if err := s.sendTo(1, 5000, "xmailuser@"+mailDomain); err != nil {
 		t.Fatal(err)
 	}
 	s.wantLogged("takes no more changes")
@@ -210,7 +216,18 @@ func TestTheProgramSyncsAllThatItPromises(t *testing.T) {
 	}
 	want("after 250", `/spool/live/[^/]+$`, `/spool/live$`)
 	s.boxed()
-	want("after a delivery", `/xmailuser/Maildir/tmp/[^/]+$`, `/xmailuser/Maildir/new$`, `/xmailuser/Maildir$`, `/xmailuser$`, `/domains/`+mailDomain+`$`, `/domains$`)
+	delivered := []string{`/xmailuser/Maildir/tmp/[^/]+$`, `/xmailuser/Maildir/new$`, `/xmailuser/Maildir$`, `/xmailuser$`, `/domains/` + mailDomain + `$`, `/domains$`}
+	want("after a delivery", delivered...)
+	if err := s.do("useradd", mailDomain, "ann", "pw", "U"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sendTo(2, 5000, "ann@"+mailDomain); err != nil {
+		t.Fatal(err)
+	}
+	for i, pattern := range delivered {
+		delivered[i] = strings.ReplaceAll(pattern, "xmailuser", "ann")
+	}
+	want("after 250 for a short message", delivered...)
 	if err := os.WriteFile(filepath.Join(s.root, ".psync-trigger"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -207,7 +207,7 @@ func TestLostRightsRefuseUntilTheyAreBack(t *testing.T) {
 			return err
 		}
 		defer client.Close()
-		return sendTo(client, number, []string{"xmailuser@" + mailDomain}, 5000)
+		return sendTo(client, number, []string{"xmailuser@" + mailDomain}, longMessage)
 	}
 	if err := errors.Join(add("before"), send(1)); err != nil {
 		t.Fatal(err)

@@ -75,7 +75,8 @@ func TestFullDisks(t *testing.T) {
 	}
 
 	free := fill(t, live)
-	a.submit("ann@a.test", "ben@b.test", text("queue"))
+	// A short one needs no queue at its destination.
+	a.submit("ann@a.test", "ben@b.test", strings.Repeat("X-Room: a message that needs it\r\n", 2_500)+text("queue"))
 	a.deferredOnce()
 	free()
 	m.pass(30 * time.Minute)

@@ -187,8 +187,9 @@ func drained(t *testing.T, s *servertest.Server, want int) {
 	}
 }
 
+// post sends a message that is too long to be delivered without the queue.
 func post(s *servertest.Server) error {
-	return sendMail(s.SMTP, "a@ext.test", "xmailuser@xmailserver.test", "Subject: x\r\n\r\n"+strings.Repeat("a line of text\r\n", 4000))
+	return sendMail(s.SMTP, "a@ext.test", "xmailuser@xmailserver.test", "Subject: x\r\n\r\n"+strings.Repeat("a line of text\r\n", 5000))
 }
 
 // wantLater wants mail to be refused for now.

@@ -105,6 +105,8 @@ func New(p Parts, o Options) *Deliverer {
 // Run works on the queue until it is closed, or ctx ends. Attempts that are under way
 // finish; when ctx ends they are cut, and count as not made. It is called once.
 func (d *Deliverer) Run(ctx context.Context) {
+	d.queue.DeliverFirst(func(l *spool.Lease) error { return d.first(ctx, l) })
+	defer d.queue.DeliverFirst(nil)
 	var workers sync.WaitGroup
 	for range d.opts.Workers {
 		workers.Go(func() {

@@ -74,6 +74,10 @@ type Commands struct {
 // thrown away, as with the reference.
 func (c Commands) Discards() bool { return c.rows == 0 }
 
+// ToMailbox reports whether the mail goes to the mailbox of the account, and nothing else
+// is to be done with it.
+func (c Commands) ToMailbox() bool { return c.rows == 1 && len(c.List) == 1 && len(c.Problems) == 0 && c.List[0].Word == Mailbox }
+
 // Send reports whether one of the commands sends mail to other hosts, which may take
 // long.
 func (c Commands) Send() bool {

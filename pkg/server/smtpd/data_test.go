@@ -254,7 +254,7 @@ func TestAMessageInChunksCanBeGivenUp(t *testing.T) {
 	}
 }
 
-func TestASpoolThatTakesNothingIsSaidBeforeTheMessage(t *testing.T) {
+func TestASpoolThatTakesNothingIsSaid(t *testing.T) {
 	r := newRig(t)
 	c := r.greet(t)
 	c.begin()
@@ -262,11 +262,15 @@ func TestASpoolThatTakesNothingIsSaidBeforeTheMessage(t *testing.T) {
 	if err := os.Rename(live, live+".away"); err != nil {
 		t.Fatal(err)
 	}
-	c.ask("DATA", "451 4.3.0")
+	c.ask("DATA", "354")
+	c.send("x\r\n.\r\n")
+	c.want("451 4.3.0")
+	c.begin()
 	c.ask("BDAT 6 LAST\r\nNOOP", "451 4.3.0")
 	if err := os.Rename(live+".away", live); err != nil {
 		t.Fatal(err)
 	}
+	c.begin()
 	c.ask("DATA", "354")
 	c.send("x\r\n.\r\n")
 	c.want("250")

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +11,21 @@ import (
 // A Body reads the text of a message. It is for one goroutine.
 type Body struct {
 	*io.SectionReader
-	file File
+	file io.Closer // nil: the text is in memory
 }
 
 // Close ends the reading.
-func (b *Body) Close() error { return b.file.Close() }
+func (b *Body) Close() error {
+	if b.file == nil {
+		return nil
+	}
+	return b.file.Close()
+}
+
+// textBody returns a text that is in memory.
+func textBody(text []byte) *Body {
+	return &Body{io.NewSectionReader(bytes.NewReader(text), 0, int64(len(text))), nil}
+}
 
 // newBody returns the text in a file that was opened, or was not.
 func newBody(f File, err error, start int64) (*Body, error) {

@@ -1,7 +1,7 @@
 package spool
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +10,15 @@ import (
 
 // A Draft is a message that is being taken. It is for one goroutine. Whoever has
 // one ends it by Commit or Abort.
+//
+// The text is held in memory as long as it is short: see [Queue.DeliverFirst].
 type Draft struct {
 	q       *Queue
 	m       *message
 	env     Envelope
-	file    tabFile
-	buf     *bufio.Writer
-	name    string
+	text    *bytes.Buffer // what is not in the file yet
+	file    tabFile       // nil: there is none yet
+	name    string        // of the file
 	slots   []int64
 	start   int64 // where the message begins in the file
 	written int64 // bytes of the message
@@ -44,46 +46,46 @@ func (q *Queue) begin(key string, e Envelope) (*Draft, error) {
 	if err := q.folders.Failed(q.dir); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	d := &Draft{q: q, env: e}
-	if d.name = q.spares.get(q.opts.mode()); d.name == "" {
-		d.name = filepath.Join(q.dir, key+draftSuffix)
+	d := &Draft{q: q, env: e, m: newMessage(key, e)}
+	if d.text, _ = q.buffers.Get().(*bytes.Buffer); d.text == nil {
+		d.text = new(bytes.Buffer)
 	}
-	if err := d.create(); err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
-	}
-	d.m = newMessage(key, e)
 	return d, nil
 }
 
+// create makes the file.
 func (d *Draft) create() error {
+	var header bytes.Buffer
+	start, slots, err := writeHeader(&header, d.env)
+	if err != nil {
+		return err
+	}
+	if d.name == "" {
+		d.name = d.q.spares.get(d.q.opts.mode())
+	}
+	if d.name == "" {
+		d.name = filepath.Join(d.q.dir, d.m.key+draftSuffix)
+	}
 	f, err := d.q.fs.Create(d.name, "", d.q.opts.mode())
 	if err != nil {
 		return err
 	}
-	if d.buf == nil {
-		d.buf, _ = d.q.buffers.Get().(*bufio.Writer)
-	}
-	if d.buf == nil {
-		d.buf = bufio.NewWriterSize(f, draftBuffer)
-	}
-	d.buf.Reset(f)
-	start, slots, err := writeHeader(d.buf, d.env)
-	if err != nil {
+	if _, err = f.Write(header.Bytes()); err != nil {
 		return errors.Join(err, f.Close(), d.q.fs.Remove(d.name))
 	}
-	d.file, d.start, d.slots, d.written = f, start, slots, 0
+	d.file, d.start, d.slots = f, start, slots
 	return nil
 }
 
-// draftBuffer is how many bytes of a message are written at a time.
-const draftBuffer = 16 << 10
+// draftBuffer is how many bytes of a message are held in memory.
+const draftBuffer = 64 << 10
 
 // end gives back what the draft has of the queue.
 func (d *Draft) end() {
 	d.ended = true
-	d.buf.Reset(nil)
-	d.q.buffers.Put(d.buf)
-	d.buf = nil
+	d.text.Reset()
+	d.q.buffers.Put(d.text)
+	d.text = nil
 }
 
 // Write adds to the message. The text is kept as it is: lines end in CRLF, dots
@@ -95,12 +97,14 @@ func (d *Draft) Write(p []byte) (int, error) {
 	if d.err != nil {
 		return 0, d.err
 	}
-	n, err := d.buf.Write(p)
-	d.written += int64(n)
-	if err != nil {
-		d.err = fmt.Errorf("spool: %w", err)
+	if d.text.Len()+len(p) > draftBuffer {
+		if err := d.flush(); err != nil {
+			return 0, err
+		}
 	}
-	return n, d.err
+	n, _ := d.text.Write(p) // it never fails
+	d.written += int64(n)
+	return n, nil
 }
 
 // Size returns how many bytes of the message were written.
@@ -109,6 +113,9 @@ func (d *Draft) Size() int64 { return d.written }
 // Open returns the message as far as it is written, for programs that look at it
 // before it is taken. Close what it returns before the draft is ended.
 func (d *Draft) Open() (*Body, error) {
+	if d.file == nil && d.err == nil {
+		return textBody(d.text.Bytes()), nil
+	}
 	if err := d.flush(); err != nil {
 		return nil, err
 	}
@@ -116,13 +123,33 @@ func (d *Draft) Open() (*Body, error) {
 	return newBody(f, err, d.start)
 }
 
+// flush writes what is held in memory into the file.
 func (d *Draft) flush() error {
-	if d.err == nil {
-		if err := d.buf.Flush(); err != nil {
-			d.err = fmt.Errorf("spool: %w", err)
-		}
+	if d.err != nil {
+		return d.err
+	}
+	var err error
+	if d.file == nil {
+		err = d.create()
+	}
+	if err == nil {
+		_, err = d.file.Write(d.text.Bytes())
+	}
+	d.text.Reset()
+	if err != nil {
+		d.err = fmt.Errorf("spool: %w", err)
 	}
 	return d.err
+}
+
+// discard closes the file, and removes it.
+func (d *Draft) discard() error {
+	if d.file == nil {
+		return nil
+	}
+	err := errors.Join(d.file.Close(), remove(d.q.fs, d.name))
+	d.file, d.name = nil, ""
+	return err
 }
 
 // Replace puts another text in the place of the message. When it fails the draft
@@ -131,39 +158,46 @@ func (d *Draft) Replace(r io.Reader) error {
 	if d.ended {
 		return errEnded
 	}
-	err := d.file.Close()
-	if err == nil {
-		err = d.create()
-	}
-	if err != nil {
+	if err := d.discard(); err != nil {
 		d.err = fmt.Errorf("spool: %w", err)
 		return d.err
 	}
-	_, err = io.Copy(d, r)
+	d.text.Reset()
+	d.written = 0
+	_, err := io.Copy(d, r)
 	return err
 }
 
 var errEnded = errors.New("spool: the draft has ended")
 
 // Commit puts the message into the queue. When it returns nil the message is on
-// disk, and its folder too, and will be delivered whatever happens; otherwise
+// disk, and its folder too, and will be delivered whatever happens, or was; otherwise
 // nothing of it is left.
 func (d *Draft) Commit() error {
 	if d.ended {
 		return errEnded
 	}
+	if d.deliverFirst() {
+		d.end()
+		return nil
+	}
 	err := d.flush()
 	d.end()
-	if err == nil {
-		err = d.file.Sync()
+	if d.file != nil {
+		if err == nil {
+			err = d.file.Sync()
+		}
+		err = errors.Join(err, d.file.Close())
 	}
-	err = errors.Join(err, d.file.Close())
 	final := filepath.Join(d.q.dir, d.m.key+messageSuffix)
 	if err == nil {
 		err = d.q.fs.Rename(d.name, final)
 	}
 	if err != nil {
-		return fmt.Errorf("spool: %w", errors.Join(err, remove(d.q.fs, d.name)))
+		if d.name != "" {
+			err = errors.Join(err, remove(d.q.fs, d.name))
+		}
+		return fmt.Errorf("spool: %w", err)
 	}
 	if err := d.q.syncFolder(); err != nil {
 		// It may be there after a power cut, and has not been promised to anybody.
@@ -190,7 +224,8 @@ func (d *Draft) Abort() {
 		return
 	}
 	d.end()
-	if err := errors.Join(d.file.Close(), remove(d.q.fs, d.name)); err != nil {
-		d.q.log.Warn("draft of a message is left behind", "file", d.name, "err", err)
+	name := d.name
+	if err := d.discard(); err != nil {
+		d.q.log.Warn("draft of a message is left behind", "file", name, "err", err)
 	}
 }

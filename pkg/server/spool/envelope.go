@@ -161,9 +161,9 @@ func parseSlot(text string) (slot, error) {
 	return s, nil
 }
 
-// writeHeader writes everything that stands before the message, without Flush, and
+// writeHeader writes everything that stands before the message to a buffer, and
 // returns its length and where the slots of the recipients are.
-func writeHeader(b *bufio.Writer, e Envelope) (length int64, slots []int64, err error) {
+func writeHeader(b io.StringWriter, e Envelope) (length int64, slots []int64, err error) {
 	line, err := json.Marshal(e)
 	if err != nil {
 		return 0, nil, fmt.Errorf("envelope: %w", err)

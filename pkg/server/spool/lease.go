@@ -36,6 +36,7 @@ type Lease struct {
 
 	header *header // shared by the leases of one message that were split
 	ended  []bool  // by place
+	text   []byte  // of a message that is not in the queue yet: see DeliverFirst
 }
 
 // Key returns the name of the message in the queue.
@@ -65,6 +66,9 @@ func (l *Lease) SetProgress(place int, p Progress) error {
 
 // Open opens the text of the message.
 func (l *Lease) Open() (*Body, error) {
+	if l.text != nil {
+		return textBody(l.text), nil
+	}
 	f, err := l.q.modify(l.m.key)
 	return newBody(f, err, l.m.start)
 }

@@ -70,7 +70,7 @@ type Queue struct {
 	opts     Options
 	folders  *durable.Folders
 	spares   *spares
-	buffers  sync.Pool // *bufio.Writer, of drafts
+	buffers  sync.Pool // *bytes.Buffer, of drafts
 	ids      *ids
 	taking   sync.Mutex // one at a time takes messages of the reference's tree
 	leveling sync.Mutex // one at a time makes the folders of that tree
@@ -83,7 +83,8 @@ type Queue struct {
 	changed chan struct{}       // closed when something may have become due
 	lastKey int64
 	closed  bool
-	removed bool // a file was removed since the folder was synced last
+	removed bool               // a file was removed since the folder was synced last
+	first   func(*Lease) error // see DeliverFirst
 }
 
 // Open opens the queue of a spool folder, which is made where it is missing, and
