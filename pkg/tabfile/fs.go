@@ -50,10 +50,10 @@ func OS() FS { return osFS{} }
 
 type osFS struct{}
 
-func (osFS) Open(name string) (File, error) { return os.Open(name) }
+func (osFS) Open(name string) (File, error) { return open(name, os.O_RDONLY, 0) }
 
 func (osFS) Create(name, like string, perm fs.FileMode) (File, error) {
-	f, err := create(name, perm)
+	f, err := open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (osFS) RemoveAll(name string) error               { return os.RemoveAll(nam
 
 // syncOne makes one file or folder durable.
 func syncOne(name string) error {
-	f, err := os.Open(name)
+	f, err := open(name, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -12,8 +12,8 @@ func (osFS) Writable(dir string) error {
 	return err
 }
 
-func create(name string, perm fs.FileMode) (*os.File, error) {
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+func open(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return os.OpenFile(name, flag, perm)
 }
 
 func rename(from, to string) error { return os.Rename(from, to) }

@@ -18,11 +18,11 @@ func (osFS) Writable(dir string) error {
 	return nil
 }
 
-// create makes a file, or empties it. Package os would try to have it polled, which
+// open opens a file as os.OpenFile does. Package os would try to have it polled, which
 // takes five system calls and never works for a file.
-func create(name string, perm fs.FileMode) (*os.File, error) {
+func open(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	for {
-		fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, uint32(perm.Perm()))
+		fd, err := unix.Open(name, flag|unix.O_CLOEXEC, uint32(perm.Perm()))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

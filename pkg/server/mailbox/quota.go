@@ -23,11 +23,13 @@ func (s *Store) Full(ctx context.Context, u mailroot.User, extra int64) (bool, e
 }
 
 func (s *Store) full(ctx context.Context, u mailroot.User, b box, extra int64) (bool, error) {
-	text, err := s.settings(u)
+	// Whoever asks has just read the variables for what else they say, so that they are in memory.
+	vars, err := s.root.UserVars(u)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("variables of %s@%s: %w", u.Name, u.Domain, err)
 	}
-	limit := int64(mailroot.Atoi(mailroot.VariableIn(text, "MaxMBSize"))) << 10
+	value, _ := vars.Lookup("MaxMBSize")
+	limit := int64(mailroot.Atoi(value)) << 10
 	if limit <= 0 {
 		return false, nil
 	}

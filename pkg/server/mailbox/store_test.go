@@ -72,6 +72,9 @@ func write(t testing.TB, name, text string) {
 func setVars(t testing.TB, root *mailroot.Root, lines ...string) {
 	t.Helper()
 	write(t, filepath.Join(annDir(root), "user.tab"), strings.Join(lines, "\n")+"\n")
+	if _, err := root.Store.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // files returns the files in a folder, by their names, with what they hold.
