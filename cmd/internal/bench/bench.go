@@ -38,7 +38,9 @@ func (o *options) do(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if !o.keep {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
 	progs, err := buildPrograms(ctx, o.checkout, dir, o.symbols)
 	if err != nil {
 		return stopped(ctx, err)

@@ -67,6 +67,7 @@ type options struct {
 	quick    bool
 	readme   bool
 	symbols  bool
+	keep     bool
 	out      string
 	from     string
 	against  string
@@ -94,6 +95,7 @@ func (o *options) parse(args []string) error {
 	f.StringVar(&o.plots, "plots", "", "measure and draw the plots, as SVG, into this `folder`; figures only where some are named")
 	f.BoolVar(&o.quick, "quick", false, "a hundredth of all sizes, once each, to see that everything runs; the values say nothing")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "measure on the disk of this `folder`")
+	f.BoolVar(&o.keep, "keep", false, "do not remove what was measured on: for another run soon after, which the removal would slow down, or to look at")
 	f.BoolVar(&o.symbols, "symbols", false, "build the programs with symbols, for perf and the like")
 	f.BoolVar(&o.list, "list", false, "list the figures and their goals")
 	f.StringVar(&o.checkout, "checkout", ".", "the `folder` of the sources")
