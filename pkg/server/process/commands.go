@@ -76,7 +76,9 @@ func (c Commands) Discards() bool { return c.rows == 0 }
 
 // ToMailbox reports whether the mail goes to the mailbox of the account, and nothing else
 // is to be done with it.
-func (c Commands) ToMailbox() bool { return c.rows == 1 && len(c.List) == 1 && len(c.Problems) == 0 && c.List[0].Word == Mailbox }
+func (c Commands) ToMailbox() bool {
+	return c.rows == 1 && len(c.List) == 1 && len(c.Problems) == 0 && c.List[0].Word == Mailbox
+}
 
 // Send reports whether one of the commands sends mail to other hosts, which may take
 // long.
