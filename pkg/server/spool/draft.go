@@ -102,9 +102,16 @@ func (d *Draft) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n, _ := d.text.Write(p) // it never fails
+	w := io.Writer(d.text)
+	if len(p) > draftBuffer {
+		w = d.file // which there is, since the buffer was too small
+	}
+	n, err := w.Write(p)
 	d.written += int64(n)
-	return n, nil
+	if err != nil {
+		d.err = fmt.Errorf("spool: %w", err)
+	}
+	return n, d.err
 }
 
 // Size returns how many bytes of the message were written.
