@@ -201,6 +201,7 @@ func xmaild(dir string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(bin, "xmaild"), args...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endsWithTests(cmd.SysProcAttr)
 	return cmd
 }
 
