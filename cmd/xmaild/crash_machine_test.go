@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -217,7 +218,8 @@ func (m *memory) start(t *testing.T) life {
 				break
 			}
 		} else if !m.fs.Dead() {
-			t.Fatalf("start after a power cut: %v", err)
+			m.powerOff()
+			return life{failed: fmt.Errorf("start after a power cut: %w", err)}
 		}
 		m.powerOff()
 	}

@@ -45,6 +45,7 @@ type life struct {
 	gone             func() bool     // it has died, and may answer anything
 	over             <-chan struct{} // closed when it has died
 	last             bool            // nothing is done any more
+	failed           error           // it could not start with what was on the disk; all else is empty
 }
 
 // A machine is where a server runs.
@@ -151,6 +152,9 @@ func (c crash) run(t *testing.T, m machine, loads []load) []string {
 		}
 	}
 	l := m.start(t)
+	if l.failed != nil {
+		return append(f.all, l.failed.Error())
+	}
 	l.last = true
 	for _, load := range loads {
 		load.check(l, f)
@@ -177,6 +181,10 @@ func (c crash) run(t *testing.T, m machine, loads []load) []string {
 func (c crash) live(t *testing.T, m machine, loads []load, number int, random *rand.Rand, f *findings) {
 	t.Helper()
 	l := m.start(t)
+	if l.failed != nil {
+		f.add("%v", l.failed)
+		return
+	}
 	l.number = number
 	over := make(chan struct{})
 	l.over = over
