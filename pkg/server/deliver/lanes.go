@@ -177,9 +177,9 @@ func (d *Deliverer) turn(ctx context.Context, lane string, busy bool) string {
 		failed bool
 	}{{&r.first, false}, {&r.later, true}} {
 		if len(waiting.order) > 0 && d.room(waiting.order[0], waiting.failed) {
-			lane = waiting.pop()
-			r.enter(lane, waiting.failed)
-			return lane
+			next := waiting.pop()
+			r.enter(next, waiting.failed)
+			return next
 		}
 	}
 	return ""

@@ -69,6 +69,21 @@ func TestMessageForABusyHostWaitsWithoutAnAttempt(t *testing.T) {
 	}
 }
 
+// TestBusyHostIsAskedAgainWhenItsPlaceWasTaken has a host that is busy while mail for
+// another one waits for its place.
+func TestBusyHostIsAskedAgainWhenItsPlaceWasTaken(t *testing.T) {
+	f := newFixture(t)
+	for n := range 20 {
+		busy, other := fmt.Sprintf("x@busy%d.test", n), fmt.Sprintf("x@other%d.test", n)
+		f.net.results[busy] = []outbound.Result{{State: outbound.Busy, Reply: "busy", Untried: true}}
+		f.put("Subject: x\r\n\r\n", "", busy)
+		f.put("Subject: x\r\n\r\n", "", other)
+	}
+	end := f.start(deliver.Options{Workers: 1, Destinations: 1, PerDomain: 1})
+	f.waitFor("an empty queue", func() bool { return f.queue.Len() == 0 })
+	end()
+}
+
 // TestCommandsThatSendKeepUpNothingElse has more mail for an inner server that does
 // not answer than there are workers.
 func TestCommandsThatSendKeepUpNothingElse(t *testing.T) {
