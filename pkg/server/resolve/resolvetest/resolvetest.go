@@ -51,10 +51,13 @@ func Start(t testing.TB, zones Zones) *Server {
 	return s
 }
 
-// listen takes a port of both protocols. One that is free for one of them may be
-// somebody's for the other.
+// portTries is how often a port is asked for that is free for both protocols. One that
+// is free for one of them may be somebody's for the other.
+const portTries = 20
+
+// listen takes a port of both protocols.
 func listen() (streams net.Listener, packets net.PacketConn, err error) {
-	for range 20 {
+	for range portTries {
 		if streams, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
 			return nil, nil, err
 		}
@@ -66,10 +69,20 @@ func listen() (streams net.Listener, packets net.PacketConn, err error) {
 	return nil, nil, err
 }
 
+// serve starts what answers from the zones, on a port of its own.
+func serve(zones Zones) (served *mockdns.Server, err error) {
+	for range portTries {
+		if served, err = mockdns.NewServerWithLogger(zones, log.New(io.Discard, "", 0), false); err == nil {
+			return served, nil
+		}
+	}
+	return nil, err
+}
+
 // Set replaces the zones.
 func (s *Server) Set(t testing.TB, zones Zones) {
 	t.Helper()
-	served, err := mockdns.NewServerWithLogger(zones, log.New(io.Discard, "", 0), false)
+	served, err := serve(zones)
 	if err != nil {
 		t.Fatal(err)
 	}
