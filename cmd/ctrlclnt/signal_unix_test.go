@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -32,6 +33,7 @@ func TestSignalsEndTheProgram(t *testing.T) {
 			if err := os.WriteFile(out, []byte("before"), 0o666); err != nil {
 				t.Fatal(err)
 			}
+			heedSignal(t, sig)
 			cmd := exec.Command("ctrlclnt", "-s", server.addr, "-u", "admin", "-p", "pw", "-f", out, "userlist")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -56,6 +58,16 @@ func TestSignalsEndTheProgram(t *testing.T) {
 	}
 }
 
+// heedSignal has the programs that the test starts die of a signal even where the tests
+// were told to ignore it, as nohup and shells do with what they start in the background: a
+// program begins with what its parent ignores, and not with what its parent catches.
+func heedSignal(t *testing.T, sig os.Signal) {
+	t.Helper()
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, sig)
+	t.Cleanup(func() { signal.Stop(caught) })
+}
+
 // TestWatchEndsInSilence interrupts watch, which is how it ends.
 func TestWatchEndsInSilence(t *testing.T) {
 	row := `"2026-11-22T10:00:00Z"` + "\t" + `"admin"`
@@ -64,6 +76,7 @@ func TestWatchEndsInSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.stop()
+	heedSignal(t, syscall.SIGINT)
 	cmd := exec.Command("ctrlclnt", "-s", server.addr, "-u", "admin", "-p", "pw", "watch", "--interval", "600")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
