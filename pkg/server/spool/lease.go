@@ -89,6 +89,7 @@ func (q *Queue) Lease(ctx context.Context) (*Lease, error) {
 		if len(q.due) > 0 && q.due[0].at <= now {
 			m := heap.Pop(&q.due).(*message)
 			indexes := m.take(now)
+			q.schedule(m) // others may become due while these are in hand
 			q.mu.Unlock()
 			if indexes = q.freezeWanted(m, indexes); len(indexes) == 0 {
 				continue

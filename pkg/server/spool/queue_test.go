@@ -382,6 +382,29 @@ func TestParkedRecipientsWaitForTheirDestination(t *testing.T) {
 	}
 }
 
+// TestRecipientIsDueThoughOthersOfItsMessageAreInHand is for a message to two domains,
+// where the attempt at one takes until long after the time of the other has come.
+func TestRecipientIsDueThoughOthersOfItsMessageAreInHand(t *testing.T) {
+	q, c := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	put(t, q, letter("ann", "a@slow.test", "b@quick.test"), "x\r\n")
+	soon, later := c.now.Add(time.Minute), c.now.Add(2*time.Minute)
+	if err := lease(t, q).End(map[int]Outcome{0: {State: StateQueued, Until: soon}, 1: {State: StateQueued, Until: later}}); err != nil {
+		t.Fatal(err)
+	}
+	c.now = soon
+	slow := lease(t, q)
+	want(t, "at the time of the first", inQueue(q), "ann>a@slow.test active, ann>b@quick.test waiting")
+	c.now = later
+	quick := lease(t, q)
+	want(t, "leased", quick.Recipients[0].Address, "b@quick.test")
+	for _, l := range []*Lease{quick, slow} {
+		if err := l.End(map[int]Outcome{0: {State: StateDelivered}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(t, "left", inQueue(q), "")
+}
+
 // A shortFS has no file to give for a while.
 type shortFS struct {
 	FS
