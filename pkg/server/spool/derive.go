@@ -81,8 +81,7 @@ func (q *Queue) recallDerived() error {
 			continue
 		}
 		m.slots[index].Progress = m.slots[index].With(step)
-		l := &Lease{q: q, m: m}
-		if err := l.write(map[int]slot{index: m.slots[index]}, true); err != nil {
+		if err := q.write(m, []int{index}, true); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Join(q.dir, parent+messageSuffix), err)
 		}
 	}

@@ -61,7 +61,7 @@ func (l *Lease) SetProgress(place int, p Progress) error {
 	l.m.slots[i] = s
 	l.q.mu.Unlock()
 	l.header.slots[i].Progress = p
-	return l.write(map[int]slot{i: s}, true)
+	return l.q.write(l.m, []int{i}, true)
 }
 
 // Open opens the text of the message.
@@ -237,9 +237,10 @@ func (l *Lease) End(outcomes map[int]Outcome) error {
 		return nil
 	}
 	l.note(outcomes)
-	err := l.write(changed, finished)
+	indexes := slices.Collect(maps.Keys(changed))
+	err := q.write(m, indexes, finished)
 	// They can be leased again only now that the file tells the truth of them.
-	q.release(m, slices.Collect(maps.Keys(changed)))
+	q.release(m, indexes)
 	return err
 }
 
@@ -256,23 +257,28 @@ func (l *Lease) Return() {
 	l.q.release(l.m, indexes)
 }
 
-// write puts the states of recipients into the file, in place: it takes no room. A
-// deferral alone is not synced; without it the next attempt comes early.
-func (l *Lease) write(changed map[int]slot, sync bool) error {
-	f, err := l.q.modify(l.m.key)
+// write puts the states of recipients into the file of a message, in place: it takes no
+// room. A deferral alone is not synced; without it the next attempt comes early.
+func (q *Queue) write(m *message, indexes []int, sync bool) error {
+	f, err := q.modify(m.key)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	for i, s := range changed {
-		if _, werr := f.WriteAt([]byte(s.String()), l.m.offsets[i]); err == nil {
+	m.writing.Lock()
+	for _, i := range indexes {
+		q.mu.Lock()
+		s := m.slots[i] // as it is by now: an administrator may have changed it
+		q.mu.Unlock()
+		if _, werr := f.WriteAt([]byte(s.String()), m.offsets[i]); err == nil {
 			err = werr
 		}
 	}
+	m.writing.Unlock()
 	if err == nil && sync {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("spool: state of message %s: %w", l.m.key, err)
+		return fmt.Errorf("spool: state of message %s: %w", m.key, err)
 	}
 	return nil
 }

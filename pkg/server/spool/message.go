@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type message struct {
 	size       int64   // bytes of the text
 	noted      bool    // it may have a log
 	recovered  bool    // read from disk at the start: what was done before is not known for sure
+
+	writing sync.Mutex // held while states are put into the file; the queue's lock may be taken meanwhile
 
 	at    int64 // Unix seconds when it is due
 	place int   // in the heap; -1: not there

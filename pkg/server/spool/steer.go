@@ -20,10 +20,8 @@ type Count struct {
 type picked struct {
 	m       *message
 	indexes []int
-	changed map[int]slot
 	done    bool  // nothing of the message is left
-	marked  bool  // somebody has some of them in hand: the file says already what is to become of them
-	err     error // why it does not
+	marked  []int // those that somebody has in hand: the file is to say what is to become of them
 }
 
 // pick goes through the queue and has change made of each message of which recipients
@@ -76,20 +74,16 @@ func (q *Queue) Count(ctx context.Context, match func(*Item) bool) (Count, error
 func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, error) {
 	var all []*picked
 	n, err := q.pick(ctx, match, func(m *message, indexes []int) {
-		p := &picked{m: m, indexes: indexes, changed: make(map[int]slot, len(indexes))}
+		p := &picked{m: m, indexes: indexes}
 		for _, i := range indexes {
 			if m.isParked(i) {
 				m.parked[i], m.leased[i] = false, false
 			}
-			p.marked = p.marked || m.isLeased(i)
 			m.slots[i].state, m.slots[i].until = StateDeleted, 0
-			p.changed[i] = m.slots[i]
 		}
 		q.schedule(m)
 		if p.done = m.finished(); p.done {
 			delete(q.live, m.key)
-		} else if p.marked {
-			p.err = q.mark(m, p.changed)
 		}
 		all = append(all, p)
 	})
@@ -99,16 +93,7 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 		if p.done {
 			return q.forget(p.m)
 		}
-		if p.marked {
-			return q.marked(p)
-		}
-		// Nobody else writes the states of what is in nobody's hands. It may have been the
-		// rest of a message that has ended meanwhile.
-		err := (&Lease{q: q, m: p.m}).write(p.changed, true)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
+		return q.mark(p.m, p.indexes)
 	}), q.Tidy())
 	if err != nil {
 		return n, fmt.Errorf("spool: deleted messages may come back: %w", err)
@@ -116,30 +101,14 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 	return n, nil
 }
 
-// mark writes the states of recipients of a message that is in the queue. The caller has
-// the lock, and so whoever has the message in hand neither writes another state before
-// this one nor removes the file.
-func (q *Queue) mark(m *message, changed map[int]slot) error {
-	return (&Lease{q: q, m: m}).write(changed, false)
-}
-
-// marked makes durable what mark has written. The file may be gone: the message has
-// ended meanwhile.
-func (q *Queue) marked(p *picked) error {
-	if p.err != nil {
-		return p.err
-	}
-	f, err := q.modify(p.m.key)
+// mark writes what is to become of recipients into the file of a message. The file may
+// be gone: the message has ended meanwhile.
+func (q *Queue) mark(m *message, indexes []int) error {
+	err := q.write(m, indexes, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("spool: state of message %s: %w", p.m.key, err)
-	}
-	return nil
+	return err
 }
 
 // Hurry makes waiting recipients due now that match. Those that wait for a
@@ -162,7 +131,7 @@ func (q *Queue) Hurry(ctx context.Context, match func(*Item) bool) (Count, error
 func (q *Queue) FreezeAll(ctx context.Context, match func(*Item) bool) (Count, error) {
 	var all []*picked
 	n, err := q.pick(ctx, match, func(m *message, indexes []int) {
-		p := &picked{m: m, changed: make(map[int]slot)}
+		p := &picked{m: m}
 		if m.leased == nil {
 			m.leased = make([]bool, len(m.slots))
 		}
@@ -171,14 +140,11 @@ func (q *Queue) FreezeAll(ctx context.Context, match func(*Item) bool) (Count, e
 				m.parked[i] = false
 			} else if m.leased[i] {
 				m.slots[i].toFreeze = true
-				p.changed[i] = m.slots[i]
+				p.marked = append(p.marked, i)
 				continue
 			}
 			m.leased[i] = true
 			p.indexes = append(p.indexes, i)
-		}
-		if p.marked = len(p.changed) > 0; p.marked {
-			p.err = q.mark(m, p.changed)
 		}
 		q.schedule(m)
 		all = append(all, p)
@@ -186,11 +152,11 @@ func (q *Queue) FreezeAll(ctx context.Context, match func(*Item) bool) (Count, e
 	q.purge()
 	return n, errors.Join(err, each(all, func(p *picked) error {
 		var errs [2]error
-		if len(p.indexes) > 0 {
-			errs[0] = q.freezeNow(p.m, p.indexes)
+		if len(p.marked) > 0 {
+			errs[0] = q.mark(p.m, p.marked)
 		}
-		if p.marked {
-			errs[1] = q.marked(p)
+		if len(p.indexes) > 0 {
+			errs[1] = q.freezeNow(p.m, p.indexes)
 		}
 		return errors.Join(errs[:]...)
 	}))

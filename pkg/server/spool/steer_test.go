@@ -129,6 +129,57 @@ func TestWhatIsDeletedInSomebodysHandsIsGoneAfterACrash(t *testing.T) {
 	want(t, "after a restart", inQueue(q), "")
 }
 
+// A lateFS has something done before the file of a message is written to.
+type lateFS struct {
+	FS
+	before func()
+}
+
+func (f *lateFS) Modify(name string) (File, error) {
+	if before := f.before; before != nil && strings.HasSuffix(name, messageSuffix) {
+		f.before = nil
+		before()
+	}
+	return f.FS.Modify(name)
+}
+
+// TestWhatIsDeletedAsItsAttemptEndsDoesNotComeBack deletes a recipient when the queue has
+// noted what came of it, and the file has not.
+func TestWhatIsDeletedAsItsAttemptEndsDoesNotComeBack(t *testing.T) {
+	for name, write := range map[string]func(*Lease) error{
+		"deferred": func(l *Lease) error {
+			return l.End(map[int]Outcome{0: {State: StateQueued, Until: time.Unix(1_900_000_000, 0)}})
+		},
+		"under way": func(l *Lease) error { return l.SetProgress(0, l.Progress(0).With(3)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "spool")
+			disk := &lateFS{FS: OS()}
+			q, err := Open(t.Context(), dir, Options{FS: disk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, q, letter("ann", "a", "b"), "text")
+			l := lease(t, q)
+			disk.before = func() {
+				if n, err := q.Delete(t.Context(), to("a")); err != nil || n.Recipients != 1 {
+					t.Errorf("Delete: %+v, %v", n, err)
+				}
+			}
+			if err := write(l); err != nil {
+				t.Fatal(err)
+			}
+			l.Return()
+			want(t, "left", inQueue(q), "ann>b due")
+			if err := q.Close(); err != nil {
+				t.Fatal(err)
+			}
+			q, _ = openQueue(t, dir)
+			want(t, "after a restart", inQueue(q), "ann>b due")
+		})
+	}
+}
+
 func TestWhatWaitsForADestinationIsSteered(t *testing.T) {
 	q, _ := openQueue(t, filepath.Join(t.TempDir(), "spool"))
 	for _, sender := range []string{"spam", "good", "odd"} {

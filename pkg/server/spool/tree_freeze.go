@@ -194,8 +194,7 @@ func (q *Queue) settle(n Name, digests map[string]string) {
 			q.forget(m)
 			continue
 		}
-		l := &Lease{q: q, m: m}
-		if err := l.write(map[int]slot{name.index: s}, true); err != nil {
+		if err := q.write(m, []int{name.index}, true); err != nil {
 			q.log.Error("frozen recipient stays in the queue on disk", "message", m.id, "key", m.key, "err", err)
 		}
 	}
