@@ -47,8 +47,8 @@ func parseHello(text string) hello {
 	lines := strings.Split(text, "\n")
 	for _, line := range lines[1:min(len(lines), maxKeywords)] {
 		keyword, params, _ := strings.Cut(strings.TrimSpace(line), " ")
-		keyword = strings.ToUpper(keyword)
-		if len(line) > 1000 || keyword == "" {
+		keyword = strings.ToUpper(keyword) // longer, where it is not UTF-8
+		if len(keyword)+len(params) > 1000 || keyword == "" {
 			continue
 		}
 		// As old servers have it.
@@ -119,7 +119,7 @@ func (s *Sender) open(ctx context.Context, t target, p profile, login *login, cl
 	return c, nil
 }
 
-// greet does all up to the end of EHLO inside TLS.
+// greet does all up to the end of EHLO inside TLS. The error is a *setupError.
 func (s *Sender) greet(ctx context.Context, c *conn, t target, clear bool) error {
 	answered := false
 	fail := func(err error) error {
@@ -143,7 +143,10 @@ func (s *Sender) greet(ctx context.Context, c *conn, t target, clear bool) error
 		return fail(err)
 	}
 	c.client = smtp.NewClient(c.wire)
-	return c.handOver("220 replay\r\n")
+	if err := c.handOver("220 replay\r\n"); err != nil {
+		return fail(err)
+	}
+	return nil
 }
 
 // sayHello says EHLO, or HELO to a host that does not know it.

@@ -303,6 +303,18 @@ func TestHostThatTakesFewConnectionsIsNotDead(t *testing.T) {
 	want(t, w.one("one.test"), outbound.Delivered)
 }
 
+// TestHostOfWhichEHLOMakesNoSenseIsNotBusyForEver has replies that are too long, or are
+// so when they are written in capitals.
+func TestHostOfWhichEHLOMakesNoSenseIsNotBusyForEver(t *testing.T) {
+	for _, keyword := range []string{strings.Repeat("\xff", 900), strings.Repeat("x", 3000), "X " + strings.Repeat("\xff", 900)} {
+		w := newWorld(t, zones, nil, func(o *outbound.Options) { o.PerHost = 1 })
+		w.at("192.0.2.10", scripted(t, func(s script) { s.serve([]string{keyword}, nil) }))
+		for range 2 {
+			want(t, w.one("one.test"), outbound.Delivered)
+		}
+	}
+}
+
 func TestClosedSenderHasNoConnections(t *testing.T) {
 	quit := make(chan bool, 1)
 	w := newWorld(t, zones, nil, nil)

@@ -227,6 +227,25 @@ func TestHostThatTakesFewRecipientsGetsTheOthersAfterwards(t *testing.T) {
 	}
 }
 
+func TestEveryReplyOf2SaysThatTheMessageIsTaken(t *testing.T) {
+	other := receive(t, nil)
+	w := newWorld(t, zones, nil, nil)
+	host := scripted(t, func(s script) { s.serve(nil, map[string]string{".": "251 2.1.5 forwarded as <7>"}) })
+	w.at("192.0.2.1", host)
+	w.at("192.0.2.2", host)
+	w.at("192.0.2.3", other.addr)
+	for range 2 {
+		res := w.one("x.test")
+		want(t, res, outbound.Delivered, "251 forwarded as <7>", "mx1.x.test")
+		if res.RemoteID != "7" || res.Code != 251 {
+			t.Errorf("code %d, remote id %q; want 251 and 7", res.Code, res.RemoteID)
+		}
+	}
+	if n := len(other.got()); n != 0 {
+		t.Errorf("the second host has %d messages, want none", n)
+	}
+}
+
 func TestConnectionThatIsLostAfterTheTextIsUncertain(t *testing.T) {
 	other := receive(t, nil)
 	w := newWorld(t, zones, nil, nil)

@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -224,7 +225,8 @@ func (t *transaction) data() outcome {
 	}
 	t.c.wire.step(t.c.times.Final, 0)
 	answer, err := w.CloseWithResponse()
-	if err != nil {
+	code, text, ok := taken(answer, err)
+	if !ok {
 		f := judge(err)
 		if f.code == 0 {
 			f.text = "all of the message was sent, and no reply came: " + f.text
@@ -239,10 +241,24 @@ func (t *transaction) data() outcome {
 		}
 		return usable
 	}
-	r := t.describe(Result{State: Delivered, Code: 250, Enhanced: "2.0.0", Reply: "250 " + oneLine(answer.StatusText, maxReply), RemoteID: remoteID(answer.StatusText)})
+	r := t.describe(Result{State: Delivered, Code: code, Enhanced: "2.0.0", Reply: fmt.Sprintf("%d %s", code, oneLine(text, maxReply)), RemoteID: remoteID(text)})
 	r.DSN = t.c.hello.has("DSN")
 	t.finish(t.accepted, r)
 	return usable
+}
+
+// taken returns the reply to the whole message where it says that the host has taken
+// it. By its first digit (RFC 5321 4.2): to send again what has an unusual code would
+// double it.
+func taken(answer *smtp.DataResponse, err error) (code int, text string, ok bool) {
+	var reply *smtp.SMTPError
+	switch {
+	case err == nil:
+		return 250, answer.StatusText, true
+	case errors.As(err, &reply) && reply.Code/100 == 2:
+		return reply.Code, reply.Message, true
+	}
+	return 0, "", false
 }
 
 // A source remembers that it could not be read.
