@@ -102,7 +102,7 @@ func newWorld(t *testing.T, zones resolvetest.Zones, files map[string]string, ch
 	if change != nil {
 		change(&o)
 	}
-	w.sender = outbound.New(w.root, w.dns.Resolver(resolve.Options{Timeout: 2 * time.Second}), o)
+	w.sender = outbound.New(w.root, w.dns.Resolver(resolve.Options{Timeout: 10 * time.Second}), o)
 	t.Cleanup(w.sender.Close)
 	return w
 }

@@ -101,7 +101,7 @@ func TestHostsAreTriedInTheirOrder(t *testing.T) {
 		silent := scripted(t, func(s script) { s.hear() })
 		other := receive(t, nil)
 		w := newWorld(t, zones, nil, func(o *outbound.Options) {
-			o.Timeouts.Connect, o.Timeouts.Greeting = 100*time.Millisecond, 100*time.Millisecond
+			o.Timeouts.Connect, o.Timeouts.Greeting = time.Second, time.Second // for the last host too
 		})
 		w.at("192.0.2.1", "")
 		w.at("192.0.2.2", silent)
