@@ -38,7 +38,7 @@ func (s *Store) full(ctx context.Context, u mailroot.User, b box, extra int64) (
 	if used, known := s.rooms.used(b.dir, s.now()); known && fits(used) {
 		return false, nil
 	}
-	used, err := s.rooms.count(ctx, b.dir, s.now, func() (int64, error) {
+	used, err := s.rooms.count(ctx, b.dir, s.now, fits, func() (int64, error) {
 		all, err := s.usage.Usage(ctx, filepath.ToSlash(b.dir))
 		return all.Bytes, err
 	})
@@ -68,6 +68,7 @@ type rooms struct {
 
 type room struct {
 	bytes   int64
+	counted int64     // bytes without what was delivered and removed since the count began
 	until   time.Time // believed so long
 	changes int64     // bytes while a count is under way, which may have seen them or not
 	running chan struct{}
@@ -96,8 +97,9 @@ func (r *rooms) add(dir string, bytes int64) {
 	}
 }
 
-// count counts a mailbox, once for all who ask meanwhile.
-func (r *rooms) count(ctx context.Context, dir string, now func() time.Time, count func() (int64, error)) (int64, error) {
+// count counts a mailbox, once for all who ask meanwhile. Where the count of another
+// leaves open whether there is room, as fits tells, it is counted once more.
+func (r *rooms) count(ctx context.Context, dir string, now func() time.Time, fits func(used int64) bool, count func() (int64, error)) (int64, error) {
 	r.mu.Lock()
 	b := r.boxes[dir]
 	for b != nil && b.running != nil {
@@ -110,8 +112,14 @@ func (r *rooms) count(ctx context.Context, dir string, now func() time.Time, cou
 		}
 		r.mu.Lock()
 		if b = r.boxes[dir]; b != nil && now().Before(b.until) {
-			defer r.mu.Unlock()
-			return b.bytes, nil
+			if fits(b.bytes) {
+				defer r.mu.Unlock()
+				return b.bytes, nil
+			}
+			if !fits(b.counted) {
+				defer r.mu.Unlock()
+				return b.counted, nil
+			}
 		}
 	}
 	if b == nil {
@@ -138,7 +146,7 @@ func (r *rooms) count(ctx context.Context, dir string, now func() time.Time, cou
 	}
 	// The count may have missed what came meanwhile. What it saw of it is counted
 	// twice until the next one, which comes before anything is refused.
-	b.bytes = bytes + max(b.changes, 0)
+	b.bytes, b.counted = bytes+max(b.changes, 0), bytes
 	b.until = ended.Add(min(max(trustFactor*ended.Sub(began), trustLeast), trustMost))
 	return bytes, nil
 }

@@ -1,8 +1,10 @@
 package mailbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -130,7 +132,7 @@ func TestTheFilesBeingWrittenAreForgottenWithTheirRooms(t *testing.T) {
 	now := time.Now()
 	clock := func() time.Time { return now }
 	for i := range maxRooms + 1 {
-		if _, err := r.count(t.Context(), fmt.Sprint(i), clock, func() (int64, error) { return 1, nil }); err != nil {
+		if _, err := r.count(t.Context(), fmt.Sprint(i), clock, nil, func() (int64, error) { return 1, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,10 +140,110 @@ func TestTheFilesBeingWrittenAreForgottenWithTheirRooms(t *testing.T) {
 		t.Errorf("%d mailboxes are remembered, want %d at most", len(r.boxes), maxRooms)
 	}
 	broken := errors.New("input/output error")
-	if _, err := r.count(t.Context(), "x", clock, func() (int64, error) { return 0, broken }); !errors.Is(err, broken) {
+	if _, err := r.count(t.Context(), "x", clock, nil, func() (int64, error) { return 0, broken }); !errors.Is(err, broken) {
 		t.Errorf("count: %v, want %v", err, broken)
 	}
 	if _, known := r.used("x", now); known {
 		t.Error("a mailbox that could not be counted is taken for known")
 	}
+}
+
+// A gate lets pass whoever comes after it was opened, and says that somebody has come.
+type gate struct {
+	come, open chan struct{}
+	once       sync.Once
+}
+
+func newGate() *gate { return &gate{come: make(chan struct{}), open: make(chan struct{})} }
+
+func (g *gate) pass() {
+	g.once.Do(func() { close(g.come) })
+	<-g.open
+}
+
+// A gatedFS holds those who read a folder.
+type gatedFS struct {
+	tabfile.FS
+	dir string
+	*gate
+}
+
+func (f *gatedFS) ReadDir(name string) ([]string, error) {
+	if name == f.dir {
+		f.pass()
+	}
+	return f.FS.ReadDir(name)
+}
+
+// A gatedReader holds its reader.
+type gatedReader struct {
+	io.Reader
+	*gate
+}
+
+func (r gatedReader) Read(p []byte) (int, error) {
+	r.pass()
+	return r.Reader.Read(p)
+}
+
+// A waitedFor context says that somebody waits for something and its end.
+type waitedFor struct {
+	context.Context
+	waits func()
+}
+
+func (c waitedFor) Done() <-chan struct{} {
+	c.waits()
+	return c.Context.Done()
+}
+
+func TestWhatComesDuringACountCountsOnce(t *testing.T) {
+	root := newRoot(t, false)
+	setVars(t, root, "\"MaxMBSize\"\t\"2\"")
+	fsys := &gatedFS{FS: osFS(), dir: filepath.Join(annDir(root), "Maildir", "new"), gate: newGate()}
+	var mu sync.Mutex
+	now := time.Now()
+	s := New(root, Options{FS: fsys, Clock: func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return now
+	}})
+	u := ann(t, root)
+	var all sync.WaitGroup
+	defer all.Wait()
+
+	// A message of more than half the quota is begun: there is room.
+	var opened sync.Once
+	open := func() { opened.Do(func() { close(fsys.open) }) }
+	defer open()
+	m := message("m", strings.Repeat("x", 1200))
+	text := gatedReader{m.Body, newGate()}
+	m.Body = text
+	delivered := make(chan error, 1)
+	s.rooms.boxes[filepath.Join(annDir(root), "Maildir")] = &room{until: now.Add(time.Second)}
+	all.Go(func() { delivered <- s.Deliver(t.Context(), u, m) })
+	<-text.come
+	// It comes while the mailbox is counted, and the count sees it.
+	mu.Lock()
+	now = now.Add(time.Second)
+	mu.Unlock()
+	all.Go(func() {
+		if full, err := s.Full(t.Context(), u, 0); err != nil || full {
+			t.Errorf("full for who counts: %v (err %v), want false", full, err)
+		}
+	})
+	<-fsys.come
+	close(text.open)
+	if err := <-delivered; err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan struct{})
+	ctx := waitedFor{t.Context(), sync.OnceFunc(func() { close(waits) })}
+	all.Go(func() {
+		if full, err := s.Full(ctx, u, 0); err != nil || full {
+			t.Errorf("full for who waits for the count: %v (err %v), want false", full, err)
+		}
+	})
+	<-waits
+	open()
 }
