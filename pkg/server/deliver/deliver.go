@@ -142,6 +142,7 @@ func (d *Deliverer) attempt(ctx context.Context, lease *spool.Lease) {
 	away := make(map[string][]int) // places by lane
 	for place, r := range lease.Recipients {
 		if ctx.Err() != nil {
+			work.end() // who has got the message is not to get it again
 			return
 		}
 		y := delivery{work, place}

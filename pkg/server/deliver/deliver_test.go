@@ -124,6 +124,41 @@ func TestMessageDeliveredBeforeTheServerDiedIsNotDeliveredTwice(t *testing.T) {
 	}
 }
 
+// stops delivers to u1, and the server stops when it comes to u2.
+type stops struct {
+	deliver.Mailboxes
+	cancel context.CancelFunc
+}
+
+func (s stops) Deliver(ctx context.Context, u mailroot.User, m mailbox.Message) error {
+	if u.Name == "u2" {
+		s.cancel()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Mailboxes.Deliver(ctx, u, m)
+}
+
+func TestWhoHasTheMessageWhenTheServerStopsDoesNotGetItAgain(t *testing.T) {
+	f := newFixture(t)
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "u1@foo.test", "u2@foo.test", "u3@foo.test")
+	ctx, cancel := context.WithCancel(t.Context())
+	deliver.New(f.parts(stops{f.boxes(), cancel}), deliver.Options{Workers: 1, Host: "mx.test"}).Run(ctx)
+	// u1 reads the message and removes it: only the queue knows who had it.
+	for _, name := range must(filepath.Glob(filepath.Join(f.dir, "domains", "foo.test", "u1", "Maildir", "new", "*"))) {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.open()
+	f.run(f.boxes())
+	for user, want := range map[string]int{"u1": 0, "u2": 1, "u3": 1} {
+		if got := len(f.mail(user)); got != want {
+			t.Errorf("after the next start %s got %d messages, want %d", user, got, want)
+		}
+	}
+}
+
 func TestMailThatCannotBeDeliveredNowStaysInTheQueue(t *testing.T) {
 	f := newFixture(t)
 	f.net.results["x@elsewhere.test"] = []outbound.Result{{State: outbound.Temporary, Code: 450, Reply: "450 4.2.0 greylisted", Host: "mx.elsewhere.test"}}
