@@ -142,13 +142,16 @@ func (f *Fetcher) Recover() {
 
 // recall notes that a message was fetched at a time, unless something has been noted or
 // forgotten since: there is one session at a time, so this was noted before, and may have
-// been forgotten for good.
+// been forgotten for good. The folder tells of that only where the file is gone: links
+// to other accounts of the host change it too.
 func (f *Fetcher) recall(uid, name string, at time.Time) error {
 	m := &memory{f: f, file: f.Root.Path(name)}
-	for _, changed := range []string{m.file, filepath.Dir(m.file)} {
-		if info, err := os.Stat(changed); err == nil && info.ModTime().After(at) {
-			return nil
-		}
+	info, err := os.Stat(m.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		info, err = os.Stat(filepath.Dir(m.file))
+	}
+	if err == nil && info.ModTime().After(at) {
+		return nil
 	}
 	if err := m.read(); err != nil || m.seen[uid] {
 		return err

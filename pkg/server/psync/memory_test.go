@@ -10,21 +10,29 @@ import (
 	"github.com/xmaild/xmaild/pkg/server/admin"
 )
 
-// stamp gives a file and its folder a time.
+// stamp gives a file a time.
 func stamp(t *testing.T, file string, at time.Time) {
 	t.Helper()
-	for _, name := range []string{file, filepath.Dir(file)} {
-		if err := os.Chtimes(name, at, at); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Chtimes(file, at, at); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // TestKillBetweenTheQueueAndTheNote starts again with a message in the queue that is not
-// noted as fetched.
+// noted as fetched. Where something was noted or forgotten after it, so was this.
 func TestKillBetweenTheQueueAndTheNote(t *testing.T) {
-	for _, options := range []string{"CLR", "CLR,Leave"} {
-		for _, later := range []bool{false, true} {
+	before, after := time.Now().Add(-time.Minute), time.Now().Add(time.Minute)
+	for name, test := range map[string]struct {
+		file, folder time.Time // when they were changed last; zero: the file is gone
+		again        int
+	}{
+		"nothing since":                   {before, before, 0},
+		"another account of the host":     {before, after, 0}, // its file was written anew
+		"the file was changed":            {after, before, 1},
+		"all was forgotten":               {time.Time{}, after, 1},
+		"the file was gone before it was": {time.Time{}, before, 0},
+	} {
+		for _, options := range []string{"CLR", "CLR,Leave"} {
 			s, there := newSite(t), newScripted(t, mailText)
 			s.link(there.addr, options)
 			there.refuse("DELE", "", true)
@@ -32,22 +40,20 @@ func TestKillBetweenTheQueueAndTheNote(t *testing.T) {
 			there.on(nil)
 			file := filepath.Join(s.dir, "msgsync", strings.ReplaceAll(there.addr, ":", "_"), "bob.uidb")
 			write(t, file, "")
-			if later {
-				// Something was noted or forgotten after it: so was this.
-				stamp(t, file, time.Now().Add(time.Minute))
+			if test.file.IsZero() {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
 			} else {
-				stamp(t, file, time.Now().Add(-time.Minute))
+				stamp(t, file, test.file)
 			}
+			stamp(t, filepath.Dir(file), test.folder)
 			s.restart()
 			s.Recover()
-			want := 0
-			if later {
-				want = 1
-			}
 			s.wantTaken(1)
 			s.fetch()
-			if got := len(s.taken()); got != want {
-				t.Errorf("%s, noted later %v: %d messages are fetched again, want %d", options, later, got, want)
+			if got := len(s.taken()); got != test.again {
+				t.Errorf("%s, %s: %d messages are fetched again, want %d", name, options, got, test.again)
 			}
 		}
 	}
