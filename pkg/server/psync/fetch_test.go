@@ -421,24 +421,27 @@ func TestFloodsHarmTheirLinkOnly(t *testing.T) {
 
 func TestServersThatHangAreGivenUp(t *testing.T) {
 	for _, step := range []string{"USER", "STAT", "UIDL", "RETR", "DELE", "QUIT"} {
-		s, there := newSite(t), newScripted(t, mailText)
-		s.o.Timeout = 100 * time.Millisecond
-		reply := ""
-		if step == "RETR" {
-			reply = "+OK\r\nSubject: half\r\n\r\n"
-		}
-		there.refuse(step, reply, false)
-		s.link(there.addr, "CLR")
-		s.fetch()
-		all := s.lines()
-		if !strings.HasPrefix(all[0], "SYNC=EFAIL") {
-			t.Errorf("a server that hangs at %s: %q, want a failure", step, all)
-		}
-		want := 0
-		if step == "DELE" || step == "QUIT" {
-			want = 1
-		}
-		s.wantTaken(want)
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			s, there := newSite(t), newScripted(t, mailText)
+			s.o.Timeout = time.Second // for the steps before, too
+			reply := ""
+			if step == "RETR" {
+				reply = "+OK\r\nSubject: half\r\n\r\n"
+			}
+			there.refuse(step, reply, false)
+			s.link(there.addr, "CLR")
+			s.fetch()
+			all := s.lines()
+			if !strings.HasPrefix(all[0], "SYNC=EFAIL") {
+				t.Errorf("a server that hangs at %s: %q, want a failure", step, all)
+			}
+			want := 0
+			if step == "DELE" || step == "QUIT" {
+				want = 1
+			}
+			s.wantTaken(want)
+		})
 	}
 }
 
