@@ -265,8 +265,20 @@ func TestTooManyErrorsBeforeTheLogin(t *testing.T) {
 func TestAnIdleSessionEnds(t *testing.T) {
 	s := newSite(t, setting(func(p *Server) { p.Timeout = 50 * time.Millisecond }))
 	s.put("new/m", "x\r\n", 1)
-	c := s.dial()
+	// The commands are there when the session begins: however slow the machine is, it is
+	// after them that nothing comes.
+	server, conn := tcpPair(t)
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	c := &client{t: t, conn: conn, r: newReader(conn)}
 	c.send("USER ann", "PASS pass word", "DELE 1")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer server.Close()
+		s.pop.ServeConn(t.Context(), newConn(server, false))
+	}()
+	defer func() { <-ended }()
+	c.reply("the connection", "+OK")
 	c.reply("USER", "+OK")
 	c.reply("PASS", "+OK")
 	c.reply("DELE", "+OK")
