@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -256,6 +257,7 @@ func (m *mail) stopDelivery(ctx context.Context) error {
 		defer stop()
 		m.workers.Wait()
 		m.cut()
+		err = errors.Join(err, m.queue.Tidy()) // of what has ended since
 	}
 	if m.sender != nil {
 		m.sender.Close()
