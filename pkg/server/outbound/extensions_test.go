@@ -146,7 +146,7 @@ func TestParametersOfNotificationsArePassedOn(t *testing.T) {
 	w.at("192.0.2.10", r.addr)
 	m := message("bob@one.test", "eve@one.test", "joe@one.test")
 	m.Ret, m.EnvID = "HDRS", "id+1=x y"
-	m.Recipients[0].Notify, m.Recipients[0].ORcpt = "SUCCESS,FAILURE", "rfc822;Bob+1@old.test"
+	m.Recipients[0].Notify, m.Recipients[0].ORcpt = "SUCCESS,failure,SUCCESS", "rfc822;Bob+1@old.test"
 	m.Recipients[1].Notify, m.Recipients[1].ORcpt = "NEVER", "x400;what"
 	m.Recipients[2].Notify, m.Recipients[2].ORcpt = "NONSENSE", "rfc822;a\r\nb"
 	for _, res := range w.send("one.test", m) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-smtp"
@@ -63,7 +64,9 @@ func (r Recipient) dsn() *smtp.RcptOptions {
 	for word := range strings.SplitSeq(strings.ToUpper(r.Notify), ",") {
 		switch n := smtp.DSNNotify(strings.TrimSpace(word)); n {
 		case smtp.DSNNotifyDelayed, smtp.DSNNotifyFailure, smtp.DSNNotifySuccess:
-			o.Notify = append(o.Notify, n)
+			if !slices.Contains(o.Notify, n) { // the client of go-smtp sends no word twice
+				o.Notify = append(o.Notify, n)
+			}
 		case smtp.DSNNotifyNever:
 			o.Notify = []smtp.DSNNotify{n}
 			return r.original(o)
