@@ -156,17 +156,19 @@ func TestCurlSendsAndReads(t *testing.T) {
 	c := newMailClients(t, "curl")
 	netrc := c.file("netrc", "machine localhost login "+mailUser+" password "+mailPassword+"\n")
 	message := func(subject string) string { return "Subject: " + subject + "\r\n" + trickyText }
+	sent := 0
 	send := func(subject string, args ...string) {
 		t.Helper()
 		c.run(message(subject), "curl", append([]string{"-sS", "--netrc-file", netrc, "--cacert", c.ca,
 			"--mail-from", mailUser, "--mail-rcpt", mailUser, "-T", "-"}, args...)...)
+		sent++
+		c.arrived(sent) // so that it is the next one in the mailbox
 	}
 	send("smtp", "smtp://"+c.local(c.SMTP)+"/client.test")
 	send("starttls", "--ssl-reqd", "smtp://"+c.local(c.SMTP))
 	send("smtps", "smtps://"+c.local(c.SMTPS))
 	send("login", "--ssl-reqd", "--login-options", "AUTH=LOGIN", "smtp://"+c.local(c.SMTP))
 	send("cram", "--ssl-reqd", "--login-options", "AUTH=CRAM-MD5", "smtp://"+c.local(c.SMTP))
-	c.arrived(5)
 
 	read := func(args ...string) string {
 		t.Helper()
@@ -239,8 +241,8 @@ relay 550
 wrong 535
 pop3 4 4 ['AUTH-RESP-CODE', 'IMPLEMENTATION']
 Subject: clear True
-Subject: starttls True
 Subject: smtps True
+Subject: starttls True
 top True b'+OK'
 quit b'+OK'
 pop3s 3
@@ -324,15 +326,16 @@ password other
 	}
 }
 
-// deliver puts the tricky message into the mailbox, by SMTP.
+// deliver puts the tricky message into the empty mailbox, by SMTP. Each is there before
+// the next one is sent: of two that are on their way at once either may come first.
 func (c *mailClients) deliver(subjects ...string) {
 	c.t.Helper()
-	for _, subject := range subjects {
+	for i, subject := range subjects {
 		if err := sendMail(c.SMTP, "sender@ext.test", mailUser, "Subject: "+subject+"\r\n"+trickyText); err != nil {
 			c.t.Fatal(err)
 		}
+		c.arrived(i + 1)
 	}
-	c.arrived(len(subjects))
 }
 
 func TestMpopFetches(t *testing.T) {
