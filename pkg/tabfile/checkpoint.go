@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,9 @@ func (s *Store) flusher() {
 			first = time.Time{}
 			if err := s.checkpoint(); err != nil && !errors.Is(err, ErrClosed) {
 				s.log.Error("tables are not written; changes stay in the journal", "err", err)
+				if s.Failure() == nil {
+					idle.Reset(s.opts.times.longest) // perhaps nothing changes until then, and the disk has room
+				}
 			}
 		}
 	}
@@ -172,6 +176,7 @@ func (s *Store) checkpoint() error {
 		}
 	}
 	return s.step(func() {
+		s.oldest = job.number
 		s.removing, s.settling = newPathSet(), newPathSet()
 		s.evict()
 	})
@@ -186,7 +191,7 @@ func (s *Store) openSegment() error {
 		return err
 	}
 	g, err := s.newSegment(1)
-	s.segment = g
+	s.segment, s.oldest = g, 1
 	return err
 }
 
@@ -219,8 +224,12 @@ func (s *Store) rotate() (*checkpointJob, error) {
 	}
 	old := s.segment
 	s.segment = next
+	if err := old.f.Close(); err != nil {
+		s.log.Warn("segment of the journal is not closed", "segment", old.number, "err", err) // all of it is synced
+	}
 	if len(carried) > 0 {
 		if err := s.logNow(carried); err != nil {
+			s.older = append(s.older, old.number) // the next one takes it along
 			return nil, err
 		}
 	}
@@ -236,7 +245,7 @@ func (s *Store) rotate() (*checkpointJob, error) {
 	s.older, s.touched = nil, make(map[string]bool)
 	s.removing, s.removed = s.removed, newPathSet()
 	s.settling, s.steps = s.steps, newPathSet()
-	return job, old.f.Close()
+	return job, nil
 }
 
 // flushTables writes the tables whose files do not show every change.
@@ -256,6 +265,9 @@ func (s *Store) flush(job *checkpointJob, fl flush) error {
 	}
 	tmp := tmpBeside(target) + largeExt
 	f, err := s.fs.Create(tmp, target, s.opts.Modes().File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.step(func() { s.lose(fl.t) })
+	}
 	if err != nil {
 		return err
 	}
@@ -274,6 +286,17 @@ func (s *Store) flush(job *checkpointJob, fl flush) error {
 	}
 	job.touched[filepath.Dir(target)] = true
 	return nil
+}
+
+// lose gives up what the file of a table does not show where its folder is not there
+// any more, so that it does not hold up everything else for good.
+func (s *Store) lose(t *table) {
+	if !s.holds(t) {
+		return // a transaction has removed it
+	}
+	s.log.Error("the folder of a table is gone, and changes that were not written with it", "file", t.name, "changes", len(t.pending))
+	t.pending = nil
+	t.publish()
 }
 
 // errEdited ends a checkpoint that met an edit; the next one carries on.

@@ -87,7 +87,7 @@ func (s *Store) do(ctx context.Context, r *request) error {
 		return s.do(ctx, r)
 	case errors.Is(r.err, errRemade):
 		r.awaitTurn()
-		if err := s.checkpoint(); err != nil {
+		if err := s.checkpoint(); err != nil && !errors.Is(err, errEdited) {
 			return &WriteError{err}
 		}
 		return s.do(ctx, r)
@@ -284,6 +284,7 @@ func (s *Store) write(b *batch) error {
 		rows:  make(map[*table][]op),
 		shown: make(map[*table]state),
 		bases: make(map[*table]basis),
+		tmps:  make(map[string]bool),
 	}
 	s.wrote.Store(int64(time.Since(s.opened)))
 	err := p.prepare()

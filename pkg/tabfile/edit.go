@@ -70,6 +70,9 @@ type edit struct {
 // rested returns the edit of a table that has been left alone long enough to be
 // taken, if there is one.
 func (s *Store) rested(t *table) *edit {
+	if !s.holds(t) {
+		return nil
+	}
 	id, err := s.idOnDisk(t.name)
 	switch {
 	case err != nil || id == *t.known.Load() || (id == t.held && id != fileID{}):
@@ -169,7 +172,7 @@ func (s *Store) adopt(t *table, e *edit) error {
 	if !small {
 		st.sum = sumOf(e.text)
 	}
-	if len(t.pending) > 0 || (s.segment != nil && t.based == s.segment.number) {
+	if len(t.pending) > 0 || (s.segment != nil && t.based >= s.oldest) {
 		// The journal speaks of the file before the edit: from here on it
 		// speaks of this one.
 		if err := s.openSegment(); err != nil {

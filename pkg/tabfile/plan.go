@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -27,6 +28,7 @@ type plan struct {
 	undo  []func() error   // to throw away what was prepared
 	paths []string         // what the steps change on disk
 	trees []tree           // to be made before the steps
+	tmps  map[string]bool  // the files that were prepared
 }
 
 // A state is what the store knows of a table's file.
@@ -139,7 +141,7 @@ func (p *plan) file(name string, write func(io.Writer) error, size int64, summed
 	if err != nil {
 		return state{}, err
 	}
-	tmp := tmpBeside(target)
+	tmp := p.tmpBeside(target)
 	f, err := p.s.fs.Create(tmp, target, p.s.opts.Modes().File)
 	if err != nil {
 		return state{}, err
@@ -161,6 +163,17 @@ const largeExt = "-large"
 // so that it can be renamed, and hidden from those who list the folder.
 func tmpBeside(target string) string {
 	return filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".new")
+}
+
+// tmpBeside is that of the package for a target that the plan has not had before.
+// Links may make one file of several names.
+func (p *plan) tmpBeside(target string) string {
+	tmp := tmpBeside(target)
+	for n := 2; p.tmps[tmp]; n++ {
+		tmp = tmpBeside(target + "." + strconv.Itoa(n))
+	}
+	p.tmps[tmp] = true
+	return tmp
 }
 
 func (p *plan) remove(name string) {

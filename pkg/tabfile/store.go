@@ -109,6 +109,7 @@ type Store struct {
 
 	// The rest belongs to the goroutine that commits.
 	segment  *segment
+	oldest   uint64   // the first segment that is still there
 	older    []uint64 // segments that are not needed once touched is synced
 	lsn      uint64
 	names    uint64          // for temporary names
@@ -255,6 +256,17 @@ func (s *Store) demand(name string, schema *Schema) (*table, error) {
 	}
 	s.onDemand[name] = loaded
 	return loaded, nil
+}
+
+// holds reports whether a table is still the one of its name. Who has got it may
+// find that its folder was removed or moved.
+func (s *Store) holds(t *table) bool {
+	if s.tables[t.name] == t {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.onDemand[t.name] == t
 }
 
 // ReadFile returns what the file of that name holds, acknowledged changes
