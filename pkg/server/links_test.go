@@ -83,8 +83,11 @@ func TestLinksTrustTheAuthoritiesOfTheMailRoot(t *testing.T) {
 	here.Write(t, ".psync-trigger", "")
 	wait(t, "the certificate is refused", sessions("SYNC=EFAIL"))
 	want(t, c, ctrl.CodeOK, "svarset", "SSLUseCertsFile", "1")
-	here.Write(t, ".psync-trigger", "")
-	wait(t, "the mail is fetched", sessions("\"SYNC=OK\"\t\"1\""))
+	fetched := sessions("\"SYNC=OK\"\t\"1\"")
+	wait(t, "the mail is fetched", func() bool {
+		here.Write(t, ".psync-trigger", "") // again and again: the session before may not have ended yet
+		return fetched()
+	})
 }
 
 // wait waits until something has come true.
