@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -132,6 +133,8 @@ func (c *checker) walk(ctx context.Context, top string) error {
 		switch {
 		case err != nil && name == top:
 			return nil // MailRoot needs no such folder
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // it was removed meanwhile
 		case err != nil:
 			c.report(name, 0, "%v", err)
 			return fs.SkipDir
@@ -156,6 +159,12 @@ func (c *checker) table(name string, schema *tabfile.Schema) error {
 		if info, statErr := fs.Stat(c.fsys, name); statErr == nil && info.IsDir() {
 			c.report(name, 0, "is a folder, not a table")
 			return nil
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, linkErr := fs.Lstat(c.fsys, name); linkErr == nil {
+				c.report(name, 0, "is a link that leads nowhere")
+			}
+			return nil // otherwise it was removed meanwhile
 		}
 		return err
 	}
