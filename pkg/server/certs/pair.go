@@ -20,6 +20,7 @@ type pair struct {
 	good  *tls.Certificate // nil: none yet
 	bad   error            // why the files as last tried are not good; the old pair serves on
 	gone  bool             // neither file is there
+	shut  bool             // the files are there and could not be read, for want of rights perhaps
 }
 
 func newPair(root, stem string) *pair {
@@ -36,10 +37,11 @@ func (p *pair) refresh() (changed bool) {
 	if err != nil {
 		stamp = err.Error()
 	}
-	if stamp == p.stamp {
+	same := stamp == p.stamp
+	if same && !p.shut { // rights change neither size nor time
 		return false
 	}
-	p.stamp, p.gone = stamp, missing(p.cert) && missing(p.key)
+	p.stamp, p.gone, p.shut = stamp, missing(p.cert) && missing(p.key), false
 	if p.gone {
 		p.good, p.bad = nil, err
 		return true
@@ -49,6 +51,11 @@ func (p *pair) refresh() (changed bool) {
 		if read, err = tls.LoadX509KeyPair(p.cert, p.key); err == nil {
 			p.good, p.bad = &read, nil
 			return true
+		}
+		var unread *fs.PathError
+		p.shut = errors.As(err, &unread)
+		if same && p.shut {
+			return false // as it was
 		}
 	}
 	// Certificate and key are two files: while both are being replaced, and where

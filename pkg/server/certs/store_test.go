@@ -127,6 +127,45 @@ func TestServerWithNamedPairsOnly(t *testing.T) {
 	}
 }
 
+// TestKeyThatCouldNotBeReadIsTriedAgain has a folder in the place of a key, as one that
+// root has copied and not given away yet. To give it away changes neither size nor time.
+func TestKeyThatCouldNotBeReadIsTriedAgain(t *testing.T) {
+	root := t.TempDir()
+	newServerCert(t, root)
+	s, log := logged(root, nil)
+	shown(t, s, "")
+	newCert(t, root, "next", time.Now(), "next.test")
+	for name, of := range map[string]string{"server.cert": "next.cert", "key": "server.key"} {
+		if err := os.Rename(filepath.Join(root, of), filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(root, "server.key"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := shown(t, s, ""); got != "localhost" {
+			t.Errorf("without rights: shown %q, want the old certificate", got)
+		}
+	}
+	if n := log.count("the one before serves on"); n != 1 {
+		t.Errorf("told %d times, want once:\n%s", n, log)
+	}
+	if err := os.Remove(filepath.Join(root, "server.key")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(root, "next.key"), filepath.Join(root, "server.key")); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.own.stamp, err = stamps(s.own.cert, s.own.key); err != nil {
+		t.Fatal(err)
+	}
+	if got := shown(t, s, ""); got != "next.test" {
+		t.Errorf("with rights: shown %q, want the new certificate", got)
+	}
+}
+
 func TestBrokenReplacementIsToldOnce(t *testing.T) {
 	root := t.TempDir()
 	newServerCert(t, root)
