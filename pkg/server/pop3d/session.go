@@ -245,8 +245,8 @@ func (x *pop) send(r reply) error {
 	w := x.writer()
 	w.WriteString(r.text)
 	_, err := w.WriteString("\r\n")
-	if err == nil && r.body != nil {
-		err = r.body(w)
+	if r.body != nil {
+		err = r.body(w) // which meets an error of w as well, and closes what it sends
 	}
 	return err
 }

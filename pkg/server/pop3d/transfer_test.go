@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/xmaild/xmaild/pkg/server/mailbox"
+	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
 // wanted is what RETR, or TOP with so many lines, should send of a message: slowly,
@@ -89,5 +92,56 @@ func TestAMessageThatCannotBeReadHasNoEnd(t *testing.T) {
 	}
 	if w.Flush(); strings.HasSuffix(out.String(), ".\r\n") {
 		t.Errorf("%q looks like a whole message", out.String())
+	}
+}
+
+// openFiles counts the files that are open for reading.
+type openFiles struct {
+	tabfile.FS
+	n int
+}
+
+func (o *openFiles) Open(name string) (tabfile.File, error) {
+	f, err := o.FS.Open(name)
+	if err == nil {
+		o.n++
+	}
+	return openFile{f, o}, err
+}
+
+type openFile struct {
+	tabfile.File
+	o *openFiles
+}
+
+func (f openFile) Close() error {
+	f.o.n--
+	return f.File.Close()
+}
+
+// A brokenWriter is a connection whose client has gone.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestAMessageThatCannotBeSentIsClosed(t *testing.T) {
+	s := newSite(t)
+	s.put("new/m", "Subject: m\r\n\r\ntext\r\n", 1)
+	files := &openFiles{FS: tabfile.OS()}
+	drop, err := mailbox.New(s.root, mailbox.Options{FS: files}).Open(t.Context(), s.ann(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer drop.Close()
+	for _, size := range []int{16, 64, 4096} { // no room for the line before the message, some, and enough for all
+		x := &pop{Server: s.pop, state: loggedIn, drop: drop, out: bufio.NewWriterSize(brokenWriter{}, size)}
+		x.out.WriteString("+OK before")
+		err := x.send(x.retr(t.Context(), "1"))
+		if err == nil {
+			err = x.flush()
+		}
+		if !errors.Is(err, io.ErrClosedPipe) || files.n != 0 {
+			t.Errorf("with a buffer of %d bytes: %v, and %d files are open, want %v and none", size, err, files.n, io.ErrClosedPipe)
+		}
 	}
 }
