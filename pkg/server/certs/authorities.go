@@ -34,14 +34,14 @@ func (a *authorities) get(policy Policy) (*x509.CertPool, error) {
 	if len(sources) == 0 {
 		return x509.SystemCertPool()
 	}
-	stamp, err := stamps(sources...)
+	files, stamp, err := authorityFiles(sources)
 	if err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.pool == nil || stamp != a.stamp {
-		pool, err := readAuthorities(sources)
+		pool, err := readAuthorities(files)
 		if err != nil {
 			return nil, err
 		}
@@ -50,30 +50,43 @@ func (a *authorities) get(policy Policy) (*x509.CertPool, error) {
 	return a.pool, nil
 }
 
-// readAuthorities reads files of certificates, and folders of such files.
-func readAuthorities(sources []string) (*x509.CertPool, error) {
-	pool := x509.NewCertPool()
+// authorityFiles returns the files that sources are, or have in them where they are
+// folders, and what tells their states apart. A folder does not change with its files.
+func authorityFiles(sources []string) (files []string, stamp string, err error) {
 	for _, source := range sources {
-		files := []string{source}
+		names := []string{source}
 		if entries, err := os.ReadDir(source); err == nil {
-			files = nil
+			names = nil
 			for _, e := range entries {
-				files = append(files, filepath.Join(source, e.Name()))
+				names = append(names, filepath.Join(source, e.Name()))
 			}
 		}
-		for _, name := range files {
-			if info, err := os.Stat(name); err == nil && info.IsDir() {
-				continue
+		for _, name := range names {
+			info, err := os.Stat(name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // a dangling link in certs/
+			case err != nil:
+				return nil, "", err
+			case !info.IsDir():
+				files = append(files, name)
+				stamp += name + "\n" + stampOf(info)
 			}
-			content, err := os.ReadFile(name)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // a dangling link in certs/
-			}
-			if err != nil {
-				return nil, err
-			}
-			pool.AppendCertsFromPEM(content)
 		}
+	}
+	return files, stamp, nil
+}
+
+func readAuthorities(files []string) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has just gone
+		}
+		if err != nil {
+			return nil, err
+		}
+		pool.AppendCertsFromPEM(content)
 	}
 	return pool, nil
 }

@@ -206,6 +206,30 @@ func TestAbsentAuthoritiesDoNotCount(t *testing.T) {
 	}
 }
 
+// TestAuthoritiesThatChangeInPlaceAreReadAgain writes another authority into a file, which
+// does not change its folder.
+func TestAuthoritiesThatChangeInPlaceAreReadAgain(t *testing.T) {
+	root := t.TempDir()
+	newServerCert(t, root)
+	s := New(root, nil, nil)
+	policy := Policy{WantVerify: true, UseCertsDir: true}
+	for n := range 2 {
+		ca := issue(t, "authority", true, nil)
+		writeFile(t, ca.pem(), root, "certs", "ca.pem")
+		at := time.Now().Add(time.Duration(n) * time.Minute)
+		if err := os.Chtimes(filepath.Join(root, "certs", "ca.pem"), at, at); err != nil {
+			t.Fatal(err)
+		}
+		config, err := s.Config(policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err, _ := handshake(t, config, issue(t, "client", false, ca).show(), 0); err != nil {
+			t.Errorf("client of authority %d: %v, want it let in", n, err)
+		}
+	}
+}
+
 func TestOldTLSIsRefused(t *testing.T) {
 	root := t.TempDir()
 	newServerCert(t, root)

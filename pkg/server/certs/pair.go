@@ -107,7 +107,11 @@ func stamps(names ...string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		stamp += fmt.Sprintf("%d %s\n", info.Size(), info.ModTime().Format(time.RFC3339Nano))
+		stamp += stampOf(info)
 	}
 	return stamp, nil
+}
+
+func stampOf(info fs.FileInfo) string {
+	return fmt.Sprintf("%d %s\n", info.Size(), info.ModTime().Format(time.RFC3339Nano))
 }
