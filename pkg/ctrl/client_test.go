@@ -335,6 +335,7 @@ func TestConnectionLostInAnUpload(t *testing.T) {
 		{strings.Replace(originalGreeting, "Server;", "Server xmaild;", 1), false},
 	} {
 		addr := fakeServer(t, func(w *wire) {
+			w.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 			w.Write([]byte(c.greeting + "\r\n"))
 			w.r.ReadString('\n')
 			w.Write([]byte("+00000 OK\r\n"))
@@ -343,6 +344,14 @@ func TestConnectionLostInAnUpload(t *testing.T) {
 			w.r.ReadString('\n')
 			w.Conn.(*net.TCPConn).SetLinger(0) // a reset
 		})
+		// The system holds a small part of the upload only, so that it need not be long.
+		d := Dialer{User: "a", Password: "b", DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err == nil {
+				err = nc.(*net.TCPConn).SetWriteBuffer(4 << 10)
+			}
+			return nc, err
+		}}
 		for name, upload := range map[string]func(*Client, io.Reader) error{
 			"Client.Upload": func(c *Client, r io.Reader) error { return c.Upload(t.Context(), r, "cfgfileset", "x") },
 			"Response.Upload": func(c *Client, r io.Reader) error {
@@ -353,12 +362,12 @@ func TestConnectionLostInAnUpload(t *testing.T) {
 				return reply.Upload(r)
 			},
 		} {
-			client, err := Dial(t.Context(), addr, "a", "b")
+			client, err := d.Dial(t.Context(), addr)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			err = upload(client, strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 64<<10)))
+			err = upload(client, strings.NewReader(strings.Repeat(strings.Repeat("x", 1000)+"\n", 2<<10)))
 			_, unknown := errors.AsType[*UnknownOutcomeError](err)
 			if err == nil || unknown != c.unknown {
 				t.Errorf("%s: %v, want an error, the outcome unknown: %v", name, err, c.unknown)
