@@ -344,6 +344,10 @@ func (s *Store) evict() {
 // finish brings everything to the tables and removes the journal.
 func (s *Store) finish() error {
 	s.closing.Store(true)
+	// Some may have asked before that and come into the queue only now.
+	if err := s.step(func() { s.ending = true }); err != nil {
+		return err
+	}
 	if err := s.Sync(context.Background()); err != nil && s.Failure() != nil {
 		return err
 	}

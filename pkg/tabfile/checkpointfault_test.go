@@ -17,6 +17,7 @@ import (
 type hookFS struct {
 	FS
 	large func() error // its error is that of the file; nil: no hook
+	sync  func()       // before names are synced; nil: no hook
 	carry atomic.Bool  // the next segment has room for its first line, and for no more
 }
 
@@ -31,6 +32,13 @@ func (h *hookFS) Create(name, like string, perm fs.FileMode) (File, error) {
 		return f, err
 	}
 	return &shortFile{File: f}, nil
+}
+
+func (h *hookFS) Sync(names []string) error {
+	if h.sync != nil {
+		h.sync()
+	}
+	return h.FS.Sync(names)
 }
 
 // A shortFile can be written to once.
@@ -250,6 +258,32 @@ func TestRemovedTableIsNotMissed(t *testing.T) {
 	if problems := s.Problems(); len(problems) > 0 {
 		t.Errorf("problems %v, want none: the table was removed", problems)
 	}
+}
+
+// TestChangeThatComesTooLateIsRefused has a change come into the queue when Close has
+// begun, which was asked for before.
+func TestChangeThatComesTooLateIsRefused(t *testing.T) {
+	root := t.TempDir()
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	disk := &hookFS{FS: OS()}
+	s := openIdle(t, root, disk)
+	mustUpdate(t, s, addUser("a.org", "bob", 2))
+	late := &request{f: addUser("a.org", "eve", 3), done: make(chan struct{})}
+	disk.sync = func() {
+		disk.sync = nil
+		s.queue <- late
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	<-late.done
+	if !errors.Is(late.err, ErrClosed) {
+		t.Errorf("the late change: %v, want ErrClosed", late.err)
+	}
+	if _, err := os.Stat(filepath.Join(root, journalDir)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("journal after a clean stop: %v, want none", err)
+	}
+	wantFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n\"a.org\"\t\"bob\"\t2\n")
 }
 
 // TestTwoNamesOfOneTable changes a table by both its names in one transaction.

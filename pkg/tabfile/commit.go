@@ -205,6 +205,11 @@ func (s *Store) run(all []*request) *batch {
 			b.requests = append(b.requests, r)
 			continue
 		}
+		if s.ending && !r.try {
+			r.err = ErrClosed
+			b.requests = append(b.requests, r)
+			continue
+		}
 		if r.waits() {
 			r.err = errHeld
 			b.requests = append(b.requests, r)

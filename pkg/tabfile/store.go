@@ -108,6 +108,7 @@ type Store struct {
 	changed  chan struct{} // wakes the flusher
 
 	// The rest belongs to the goroutine that commits.
+	ending   bool // no more changes are made
 	segment  *segment
 	oldest   uint64   // the first segment that is still there
 	older    []uint64 // segments that are not needed once touched is synced
