@@ -207,7 +207,7 @@ func TestTheNextServerIsAskedWhereOneIsSilent(t *testing.T) {
 	silent.Silence(true)
 	broken := resolvetest.Start(t, resolvetest.Zones{"mail.example.test.": {Err: errors.New("broken")}})
 	r := resolve.New(resolve.Options{
-		Timeout: 900 * time.Millisecond,
+		Timeout: 3 * time.Second, // a third of it for each
 		Servers: func() []resolve.Server { return []resolve.Server{silent.UDP(), broken.UDP(), good.TCP()} },
 	})
 	if ips, err := r.LookupIP4(t.Context(), "mail.example.test"); err != nil || len(ips) != 1 {
