@@ -258,8 +258,28 @@ func (l *Lease) Return() {
 }
 
 // write puts the states of recipients into the file of a message, in place: it takes no
-// room. A deferral alone is not synced; without it the next attempt comes early.
+// room. A deferral alone is not synced; without it the next attempt comes early. What
+// cannot be written now is written the next time, or by Tidy.
 func (q *Queue) write(m *message, indexes []int, sync bool) error {
+	q.mu.Lock()
+	late := q.late[m]
+	delete(q.late, m)
+	q.mu.Unlock()
+	if len(late) > 0 {
+		indexes, sync = append(late, indexes...), true
+	}
+	err := q.writeNow(m, indexes, sync)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		q.mu.Lock()
+		late = append(q.late[m], indexes...)
+		slices.Sort(late)
+		q.late[m] = slices.Compact(late)
+		q.mu.Unlock()
+	}
+	return err
+}
+
+func (q *Queue) writeNow(m *message, indexes []int, sync bool) error {
 	f, err := q.modify(m.key)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)

@@ -83,9 +83,17 @@ func (m *message) finishedWith(ending map[int]slot) bool {
 }
 
 // forget removes the files of a message that is finished and out of the queue. What
-// cannot be removed is logged too.
+// cannot be removed is logged too, and says that it is finished.
 func (q *Queue) forget(m *message) error {
-	return errors.Join(q.forgetFile(m.key, messageSuffix), q.forgetLog(m))
+	err := q.forgetFile(m.key, messageSuffix)
+	if err != nil {
+		all := make([]int, len(m.slots))
+		for i := range all {
+			all[i] = i
+		}
+		err = errors.Join(err, q.write(m, all, true))
+	}
+	return errors.Join(err, q.forgetLog(m))
 }
 
 func (q *Queue) forgetLog(m *message) error {

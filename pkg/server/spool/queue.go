@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -84,6 +85,7 @@ type Queue struct {
 	lastKey int64
 	closed  bool
 	removed bool               // a file was removed since the folder was synced last
+	late    map[*message][]int // recipients whose states could not be written
 	first   func(*Lease) error // see DeliverFirst
 }
 
@@ -108,7 +110,7 @@ func Open(ctx context.Context, dir string, o Options) (*Queue, error) {
 	}
 	q := &Queue{
 		dir: filepath.Join(dir, liveDir), bad: filepath.Join(dir, badDir), fs: o.FS, log: o.Log, opts: o,
-		folders: durable.New(o.FS.Sync), live: make(map[string]*message), parked: make(map[string][]parked), spares: newSpares(), changed: make(chan struct{}),
+		folders: durable.New(o.FS.Sync), live: make(map[string]*message), late: make(map[*message][]int), parked: make(map[string][]parked), spares: newSpares(), changed: make(chan struct{}),
 	}
 	mode := o.dirMode()
 	for _, name := range []string{dir, q.dir} {
@@ -343,17 +345,32 @@ func (q *Queue) Close() error {
 
 // Tidy makes the removal of finished messages durable. Until then a power cut may
 // bring them back, and the mailboxes are relied on to know what they have. It also
-// removes files that were kept for new messages where none came since the last call.
+// removes files that were kept for new messages where none came since the last call,
+// and writes what the queue remembers since it could not be written.
 func (q *Queue) Tidy() error {
 	q.sweepSpares(false)
 	q.mu.Lock()
 	removed := q.removed
 	q.removed = false
+	maps.DeleteFunc(q.late, func(m *message, _ []int) bool { return q.live[m.key] != m })
+	late := slices.Collect(maps.Keys(q.late))
 	q.mu.Unlock()
-	if !removed {
-		return nil
+	var errs []error
+	for _, m := range late {
+		if err := q.write(m, nil, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	return q.syncFolder()
+	if !removed {
+		return errors.Join(errs...)
+	}
+	err := q.syncFolder()
+	if err != nil && !errors.Is(err, durable.ErrFailed) { // which no later sync would help
+		q.mu.Lock()
+		q.removed = true
+		q.mu.Unlock()
+	}
+	return errors.Join(append(errs, err)...)
 }
 
 // dueHeap has the messages that wait, the one that is due first on top.

@@ -409,6 +409,7 @@ func TestRecipientIsDueThoughOthersOfItsMessageAreInHand(t *testing.T) {
 type shortFS struct {
 	FS
 	short atomic.Bool
+	syncs atomic.Int32
 }
 
 func (f *shortFS) Open(name string) (tabfile.File, error) {
@@ -416,6 +417,110 @@ func (f *shortFS) Open(name string) (tabfile.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
 	}
 	return f.FS.Open(name)
+}
+
+func (f *shortFS) Modify(name string) (File, error) {
+	if f.short.Load() && strings.HasSuffix(name, messageSuffix) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+	}
+	return f.FS.Modify(name)
+}
+
+func (f *shortFS) Sync(names []string) error {
+	if f.short.Load() && filepath.Base(names[0]) == liveDir {
+		return &fs.PathError{Op: "open", Path: names[0], Err: syscall.EMFILE}
+	}
+	f.syncs.Add(1)
+	return f.FS.Sync(names)
+}
+
+// TestWhatCouldNotBeWrittenIsWrittenLater ends a recipient when there is no file to note
+// it in: what the queue remembers is in the file when there is one again.
+func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	for name, later := range map[string]func(*Queue, *Lease) error{
+		"with the next state": func(_ *Queue, rest *Lease) error {
+			return rest.End(map[int]Outcome{0: {State: StateQueued, Until: time.Unix(1_900_000_000, 0)}})
+		},
+		"in a while": func(q *Queue, _ *Lease) error { return q.Tidy() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "spool")
+			disk := &shortFS{FS: OS()}
+			q, err := Open(t.Context(), dir, Options{FS: disk})
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, q, letter("ann", "a", "b"), "x\r\n")
+			l := lease(t, q)
+			rest := l.Split([]int{1})
+			disk.short.Store(true)
+			if err := l.End(map[int]Outcome{0: {State: StateDelivered}}); !errors.Is(err, syscall.EMFILE) {
+				t.Errorf("End without files: %v, want EMFILE", err)
+			}
+			disk.short.Store(false)
+			if err := later(q, rest); err != nil {
+				t.Error(err)
+			}
+			// The process dies.
+			q, _ = openQueue(t, dir)
+			for item := range q.Items(anything) {
+				want(t, "left", item.Recipient, "b")
+			}
+		})
+	}
+}
+
+// A keepingFS lets no name of a folder go.
+type keepingFS struct{ FS }
+
+func (keepingFS) Remove(name string) error {
+	return &fs.PathError{Op: "remove", Path: name, Err: syscall.EACCES}
+}
+
+func (f keepingFS) Rename(from, to string) error {
+	if strings.HasSuffix(to, spareSuffix) {
+		return &fs.PathError{Op: "rename", Path: from, Err: syscall.EACCES}
+	}
+	return f.FS.Rename(from, to)
+}
+
+func TestFinishedMessageThatCannotBeRemovedIsNotDeliveredAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	q, err := Open(t.Context(), dir, Options{FS: keepingFS{OS()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, q, letter("ann", "a", "b"), "x\r\n")
+	if err := lease(t, q).End(map[int]Outcome{0: {State: StateDelivered}, 1: {State: StateDelivered}}); err != nil {
+		t.Error(err)
+	}
+	q.Close()
+	q, _ = openQueue(t, dir)
+	want(t, "after a restart", inQueue(q), "")
+	if names := leftBehind(t, q, dir); len(names) > 0 {
+		t.Errorf("left behind: %q", names)
+	}
+}
+
+// TestRemovalIsMadeDurableWhenThereAreFilesAgain removes a message when there is no file
+// to sync the folder by.
+func TestRemovalIsMadeDurableWhenThereAreFilesAgain(t *testing.T) {
+	disk := &shortFS{FS: OS()}
+	q, err := Open(t.Context(), filepath.Join(t.TempDir(), "spool"), Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	put(t, q, letter("ann", "a"), "x\r\n")
+	disk.short.Store(true)
+	if _, err := q.Delete(t.Context(), anything); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("Delete without files: %v, want EMFILE", err)
+	}
+	disk.short.Store(false)
+	before := disk.syncs.Load()
+	if err := q.Tidy(); err != nil || disk.syncs.Load() == before {
+		t.Errorf("Tidy afterwards: %v after %d syncs, want one", err, disk.syncs.Load()-before)
+	}
 }
 
 func TestMessageThatCannotBeReadAtAStartIsThereAtTheNext(t *testing.T) {
