@@ -106,22 +106,35 @@ func (m *Mailer) Recover(ctx context.Context) error {
 		if f.shared && m.prepare(f) != nil {
 			continue // Run says why
 		}
+		removed := false
 		err := f.each(ctx, func(batch []entry) error {
 			for _, e := range batch {
 				if !m.queue.Took(m.source(f, e)) {
 					continue
 				}
-				if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				if err := ignoreMissing(os.Remove(e.path)); err != nil {
 					return err
 				}
+				removed = true
 			}
 			return nil
 		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("lmail: %w", err)
 		}
+		if removed {
+			m.makeDurable(f.dir)
+		}
 	}
 	return nil
+}
+
+// makeDurable makes the removal of files durable, as far as the disk lets it: they may
+// come back after a power cut otherwise, and the mail be delivered twice.
+func (m *Mailer) makeDurable(dir string) {
+	if err := m.sync.Sync(dir); err != nil {
+		m.o.Log.Warn("folder cannot be synced", "dir", dir, "err", err)
+	}
 }
 
 // Run takes mail until ctx is done.
@@ -372,10 +385,7 @@ func (m *Mailer) source(f *folder, e entry) spool.Source {
 			if err := ignoreMissing(os.Remove(e.path)); err != nil {
 				return err
 			}
-			if err := m.sync.Sync(f.dir); err != nil {
-				// It may come back after a power cut, and the mail be delivered twice.
-				m.o.Log.Warn("folder cannot be synced", "dir", f.dir, "err", err)
-			}
+			m.makeDurable(f.dir)
 			return nil
 		},
 	}
