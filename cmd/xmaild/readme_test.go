@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,9 +54,11 @@ func TestTourOfTheReadme(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed here, with which the tour sends and reads mail")
 	}
+	var ports []string
 	for _, port := range []string{"6017", "6018", "2525", "2465", "2110", "2995"} {
-		empty = strings.ReplaceAll(empty, port, freePort(t))
+		ports = append(ports, port, freePort(t, ports))
 	}
+	empty = strings.NewReplacer(ports...).Replace(empty)
 	dir := t.TempDir()
 	t.Cleanup(func() { killLeftOver(t, filepath.Join(dir, "xmaild.pid")) })
 	const mark = "@@line "
@@ -116,18 +120,22 @@ func killLeftOver(t *testing.T, pidFile string) {
 	}
 }
 
-func freePort(t *testing.T) string {
+// freePort returns a port of the loopback that nobody has, and that is none of others. It
+// is below those that systems hand out, of which somebody may get it until it is used.
+func freePort(t *testing.T, others []string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if slices.Contains(others, port) {
+			continue
+		}
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // TestQuickstartByGoRun does what the top of the README says, but for the place
