@@ -63,7 +63,10 @@ func (s *Server) selfSign(certFile, keyFile string) {
 	if err == nil {
 		// The key first: a certificate without one would be a mistake to tell of.
 		if err = writeNew(keyFile, key); err == nil {
-			err = writeNew(certFile, cert)
+			if err = writeNew(certFile, cert); err != nil {
+				// The next start leaves half a pair alone.
+				err = errors.Join(err, os.Remove(keyFile))
+			}
 		}
 	}
 	if err != nil {
