@@ -25,7 +25,7 @@ import (
 
 // tables are the files of the MailRoot, in whose texts a | stands for a TAB.
 var tables = map[string]string{
-	"server.tab": "RootDomain|foo.test\nSmtpServerDomain|mail.foo.test\nPostMaster|ann@foo.test\nMaxMTAOps|2\nCompatLevel|1\n",
+	"server.tab": "RootDomain|foo.test\nSmtpServerDomain|mail.foo.test\nPostMaster|ann@foo.test\nMaxMTAOps|3\nCompatLevel|1\n",
 	"mailusers.tab": "foo.test|ann|04|1|ann|U\nfoo.test|bob|04|2|bob|U\nfoo.test|off|04|3|off|U\nfoo.test|full|04|4|full|U\n" +
 		"foo.test|list|04|5|list|M\nfoo.test|closed|04|6|closed|M\nfoo.test|ping|04|7|ping|U\nfoo.test|pong|04|8|pong|U\n" +
 		"foo.test|empty|04|9|empty|U\nfoo.test|odd|04|10|odd|U\nfoo.test|many|04|11|many|U\n" +
