@@ -54,7 +54,8 @@ func (a *asking) beenAt(m mail, owner string) bool {
 // delivered says what becomes of a mail once it is in the queue, for an address as the
 // deliverer reads it.
 func (a *asking) delivered(m mail) error {
-	if received := 1; received+len(m.been) > a.Root.Vars().Number("MaxMTAOps") { // a line of the header each
+	// Each is a line of the header, and so is how the server has taken the mail.
+	if 1+len(m.been) > a.Root.Vars().Number("MaxMTAOps") {
 		a.say("end", "bounced", "it has been redirected too often: a mail loop")
 		return nil
 	}
