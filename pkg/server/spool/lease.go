@@ -327,6 +327,8 @@ func (l *Lease) note(outcomes map[int]Outcome) {
 	l.q.mu.Lock()
 	l.m.noted = true
 	l.q.mu.Unlock()
+	l.m.writing.Lock()
+	defer l.m.writing.Unlock()
 	if err := l.q.appendTo(l.m.key+logSuffix, text.String()); err != nil {
 		l.q.log.Debug("log of a message", "message", l.m.key, "err", err)
 	}

@@ -26,7 +26,7 @@ type message struct {
 	noted      bool    // it may have a log
 	recovered  bool    // read from disk at the start: what was done before is not known for sure
 
-	writing sync.Mutex // held while states are put into the file; the queue's lock may be taken meanwhile
+	writing sync.Mutex // held while states are put into the file, or the log is written; the queue's lock may be taken meanwhile
 
 	at    int64 // Unix seconds when it is due
 	place int   // in the heap; -1: not there

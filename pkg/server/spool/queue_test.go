@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/netip"
@@ -403,6 +404,36 @@ func TestRecipientIsDueThoughOthersOfItsMessageAreInHand(t *testing.T) {
 		}
 	}
 	want(t, "left", inQueue(q), "")
+}
+
+// TestLogHasEveryAttempt ends attempts at one message at the same time.
+func TestLogHasEveryAttempt(t *testing.T) {
+	q, c := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	var all []string
+	for n := range 50 {
+		all = append(all, fmt.Sprintf("r%d@x.test", n))
+	}
+	put(t, q, letter("ann", all...), "x\r\n")
+	l := lease(t, q)
+	var attempts sync.WaitGroup
+	for n := range all {
+		part := l.Split([]int{n})
+		attempts.Go(func() {
+			if err := part.End(map[int]Outcome{0: {State: StateQueued, Until: c.now.Add(time.Hour), Note: "451 later"}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	attempts.Wait()
+	_, log, err := q.Look(l.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range all {
+		if !strings.Contains(log, " <"+to+"> 451 later\n") {
+			t.Errorf("the log does not tell of %s", to)
+		}
+	}
 }
 
 // A shortFS has no file to give for a while.
