@@ -251,3 +251,27 @@ func (c *Checker) upgrade(ctx context.Context, vars mailroot.ServerVars, u mailr
 	}
 	c.o.Log.Info("password stored by the scheme of new ones", "domain", u.Domain, "user", u.Name, "scheme", scheme)
 }
+
+// Stands reports whether a login that was good a moment ago would be so still: whether
+// the account is there, is not disabled, and has the password that was shown. It is asked
+// when the session is known to be one of the account: whoever closes an account, or
+// changes its password, ends the sessions that are, and would leave out one that was
+// waiting for a hash, a program or a large mailbox.
+func (c *Checker) Stands(ctx context.Context, u mailroot.User, cr Credentials) bool {
+	now, ok := c.root.User(u.Domain, u.Name)
+	if !ok {
+		return false
+	}
+	if d, err := c.root.Disabled(now); err != nil || d.On {
+		return false
+	}
+	if now.Stored == u.Stored {
+		return true
+	}
+	// Another password, or the same one stored anew, as this login may have done.
+	if cr.digest() {
+		return cr.right(now.Password())
+	}
+	ok, err := c.o.Hasher.Verify(ctx, now.Password(), cr.Password)
+	return ok && err == nil
+}

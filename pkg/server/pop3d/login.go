@@ -136,9 +136,9 @@ func (x *pop) enter(ctx context.Context, cr login.Credentials) reply {
 	}
 	x.user, x.drop = u, drop
 	x.c.SetUser(address)
-	// The sessions of an account that is disabled are ended. This one was not among
-	// them where that was done while the mailbox was opened.
-	if d, err := x.Root.Disabled(u); err != nil || d.On {
+	// The sessions of an account that is disabled, say, are ended. This one was not among
+	// them where that was done before it had a name.
+	if !x.Login.Stands(ctx, u, cr) {
 		x.c.SetUser("")
 		x.closeDrop()
 		return x.failed(ctx, cr.Name)

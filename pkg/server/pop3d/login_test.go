@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/xmaild/xmaild/pkg/server/auth"
 	"github.com/xmaild/xmaild/pkg/server/login"
 	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/session"
@@ -299,36 +300,68 @@ func TestTheLogOfLogins(t *testing.T) {
 	}
 }
 
-// A disabling lets somebody in whose account is disabled right then.
-type disabling struct {
+// A changing Login lets somebody in whose account is changed right then, before the
+// session is known as one of the account.
+type changing struct {
 	Login
-	s *site
+	root   *mailroot.Root
+	change func(tx *mailroot.Tx, u mailroot.User) error
 }
 
-func (d disabling) POP3(ctx context.Context, domain string, cr login.Credentials) (mailroot.User, error) {
-	u, err := d.Login.POP3(ctx, domain, cr)
-	return u, errors.Join(err, d.s.root.Update(ctx, func(tx *mailroot.Tx) error {
-		vars, err := tx.ChangeUserVars(u)
-		if err != nil {
-			return err
-		}
-		return vars.Append(mailroot.VarDisabled, "why")
-	}))
+func (l changing) POP3(ctx context.Context, domain string, cr login.Credentials) (mailroot.User, error) {
+	u, err := l.Login.POP3(ctx, domain, cr)
+	return u, errors.Join(err, l.root.Update(ctx, func(tx *mailroot.Tx) error { return l.change(tx, u) }))
 }
 
-func TestAccountDisabledDuringTheLogin(t *testing.T) {
-	s := newSite(t, func(s *site) {
-		if s.pop != nil {
-			s.pop.Login = disabling{s.pop.Login, s}
+func TestAccountChangedDuringTheLogin(t *testing.T) {
+	store := func(stored string) func(*mailroot.Tx, mailroot.User) error {
+		return func(tx *mailroot.Tx, u mailroot.User) error {
+			fields := u.Row.Fields()
+			fields[2] = stored
+			return tx.Table(mailroot.UsersTab).Replace(u.Row, fields...)
 		}
-	})
-	c := s.dial()
-	c.want("USER ann", "+OK")
-	c.want("PASS pass word", "-ERR [AUTH] ")
-	c.want("STAT", "-ERR")
-	drop, err := s.boxes.Open(t.Context(), s.ann(), "test")
-	if err != nil {
-		t.Fatalf("the mailbox after that: %v, want it free", err)
 	}
-	drop.Close()
+	hash := func(password string) string {
+		stored, err := auth.Hash(auth.Bcrypt, password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored
+	}
+	for name, test := range map[string]struct {
+		change func(*mailroot.Tx, mailroot.User) error
+		want   string
+	}{
+		"disabled": {func(tx *mailroot.Tx, u mailroot.User) error {
+			vars, err := tx.ChangeUserVars(u)
+			if err != nil {
+				return err
+			}
+			return vars.Append(mailroot.VarDisabled, "why")
+		}, "-ERR [AUTH] "},
+		"another password":              {store(auth.Scramble("other")), "-ERR [AUTH] "},
+		"another password, hashed":      {store(hash("other")), "-ERR [AUTH] "},
+		"the same password, but hashed": {store(hash("pass word")), "+OK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, func(s *site) {
+				if s.pop != nil {
+					s.pop.Login = changing{s.pop.Login, s.root, test.change}
+				}
+			})
+			c := s.dial()
+			c.want("USER ann", "+OK")
+			c.want("PASS pass word", test.want)
+			if test.want == "+OK" {
+				c.want("QUIT", "+OK")
+			} else {
+				c.want("STAT", "-ERR")
+			}
+			drop, err := s.boxes.Open(t.Context(), s.ann(), "test")
+			if err != nil {
+				t.Fatalf("the mailbox after that: %v, want it free", err)
+			}
+			drop.Close()
+		})
+	}
 }

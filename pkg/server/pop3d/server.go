@@ -40,6 +40,7 @@ const (
 // A Login says who may log in: a [login.Checker].
 type Login interface {
 	POP3(ctx context.Context, defaultDomain string, cr login.Credentials) (mailroot.User, error)
+	Stands(ctx context.Context, u mailroot.User, cr login.Credentials) bool
 	Digests() bool
 	ClearTextAllowed(remote netip.Addr, tls bool) bool
 	RecordPOP3(u mailroot.User, ip netip.Addr) error

@@ -123,6 +123,8 @@ func (x *session) login(c login.Credentials) error {
 	c.Remote, c.Service, c.TLS = x.conn.Remote(), "smtp", x.secure
 	who, err := x.server.Login.SMTP(x.ctx, c)
 	switch {
+	case err == nil && !x.stands(who, c):
+		return x.refuseLogin(c.Mechanism)
 	case err == nil:
 		x.grant(who)
 		x.authed = true
@@ -137,6 +139,23 @@ func (x *session) login(c login.Credentials) error {
 	}
 	x.log().Error("SMTP login could not be checked", "err", err)
 	return x.refuse(say(454, "4.7.0", "Temporary authentication failure"))
+}
+
+// stands reports whether a login to an account still is a good one now that the session
+// is known to be one of the account.
+func (x *session) stands(who login.Identity, c login.Credentials) bool {
+	if !who.IsAccount {
+		return true
+	}
+	x.conn.SetUser(who.Address())
+	if x.server.Login.Stands(x.ctx, who.User, c) {
+		return true
+	}
+	x.conn.SetUser("")
+	if x.known { // as somebody who has read mail before
+		x.grant(x.who)
+	}
+	return false
 }
 
 func (x *session) refuseLogin(mechanism string) error {

@@ -1,8 +1,10 @@
 package smtpd
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/auth"
+	"github.com/xmaild/xmaild/pkg/server/login"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/server/policy"
 )
 
@@ -211,4 +215,45 @@ func TestTLSCanBeOff(t *testing.T) {
 		t.Errorf("EHLO %s", got)
 	}
 	c.ask("STARTTLS", "454 4.7.0")
+}
+
+// A changing Login lets somebody in whose account is changed right then, before the
+// session is known as one of the account.
+type changing struct {
+	Login
+	root   *mailroot.Root
+	change func(tx *mailroot.Tx, u mailroot.User) error
+}
+
+func (l changing) SMTP(ctx context.Context, cr login.Credentials) (login.Identity, error) {
+	who, err := l.Login.SMTP(ctx, cr)
+	return who, errors.Join(err, l.root.Update(ctx, func(tx *mailroot.Tx) error { return l.change(tx, who.User) }))
+}
+
+func TestAccountChangedDuringTheLogin(t *testing.T) {
+	for name, change := range map[string]func(*mailroot.Tx, mailroot.User) error{
+		"disabled": func(tx *mailroot.Tx, u mailroot.User) error {
+			vars, err := tx.ChangeUserVars(u)
+			if err != nil {
+				return err
+			}
+			return vars.Append(mailroot.VarDisabled, "why")
+		},
+		"another password": func(tx *mailroot.Tx, u mailroot.User) error {
+			fields := u.Row.Fields()
+			fields[2] = auth.Scramble("other")
+			return tx.Table(mailroot.UsersTab).Replace(u.Row, fields...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRigSet(t, func(r *rig) { r.Login = changing{r.Login, r.Root, change} })
+			c := r.greet(t)
+			c.ask(plain("alice@foo.test", "secret"), "535 5.7.8")
+			c.ask("MAIL FROM:<alice@foo.test>", "250")
+			c.ask("RCPT TO:<someone@relay.test>", "550 5.7.1")
+			if list := r.conns.Registry.List(); len(list) != 1 || list[0].User != "" {
+				t.Errorf("sessions %+v, want one of nobody", list)
+			}
+		})
+	}
 }

@@ -54,6 +54,7 @@ type Policy interface {
 // A Login says who may log in (*login.Checker).
 type Login interface {
 	SMTP(ctx context.Context, cr login.Credentials) (login.Identity, error)
+	Stands(ctx context.Context, u mailroot.User, cr login.Credentials) bool
 	Mechanisms(remote netip.Addr, tls bool) []string
 	Perms(u mailroot.User) string
 	PopBeforeSMTP(u mailroot.User, ip netip.Addr, life time.Duration) bool
