@@ -254,7 +254,7 @@ func TestFilters(t *testing.T) {
 // TestALargeMessageCostsNoMemory sends a message that is much larger than what the
 // server may allocate for it.
 func TestALargeMessageCostsNoMemory(t *testing.T) {
-	const size, most = 64 << 20, 4 << 20
+	const size, most = 16 << 20, 4 << 20
 	r := newRig(t)
 	block := bytes.Repeat([]byte(strings.Repeat("x", 998)+"\r\n"), 64)
 	for _, chunks := range []bool{false, true} {
