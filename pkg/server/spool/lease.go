@@ -139,6 +139,9 @@ func (q *Queue) lease(m *message, indexes []int) (*Lease, error) {
 	if len(h.slots) != len(m.slots) {
 		return nil, fmt.Errorf("message has %d recipients, and had %d", len(h.slots), len(m.slots))
 	}
+	q.mu.Lock()
+	h.slots = slices.Clone(m.slots) // the file may lack what could not be written
+	q.mu.Unlock()
 	return q.leaseBy(&h, m, indexes), nil
 }
 

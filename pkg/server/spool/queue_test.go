@@ -501,6 +501,39 @@ func TestWhatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	}
 }
 
+// TestDerivedMessageIsMadeOnceForWantOfFiles derives a message when there is no file to
+// note that in.
+func TestDerivedMessageIsMadeOnceForWantOfFiles(t *testing.T) {
+	disk := &shortFS{FS: OS()}
+	q, err := Open(t.Context(), filepath.Join(t.TempDir(), "spool"), Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	put(t, q, letter("ann", "list"), "x\r\n")
+	list := lease(t, q)
+	d, err := list.Derive(0, 3, letter("ann", "member"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := d.committed
+	d.committed = func() error {
+		disk.short.Store(true)
+		defer disk.short.Store(false)
+		return note()
+	}
+	if err := d.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := lease(t, q).End(map[int]Outcome{0: {State: StateDelivered}}); err != nil {
+		t.Fatal(err)
+	}
+	list.Return()
+	if _, err := lease(t, q).Derive(0, 3, letter("ann", "member")); !errors.Is(err, ErrDerived) {
+		t.Errorf("the next attempt may derive it again: %v", err)
+	}
+}
+
 // A keepingFS lets no name of a folder go.
 type keepingFS struct{ FS }
 
