@@ -36,6 +36,8 @@ func (s *Store) flusher() {
 		case <-s.closed:
 			idle.Stop()
 			return
+		case <-s.crowded:
+			_ = s.step(s.evict) // it fails when the store is closed
 		case <-s.changed:
 			if first.IsZero() {
 				first = time.Now()
@@ -335,11 +337,16 @@ func (s *Store) evict() {
 		if len(s.onDemand) <= demandMax/2 {
 			break
 		}
-		if len(t.pending) == 0 {
+		if len(t.pending) == 0 && !s.inJournal(t) {
 			delete(s.onDemand, name)
 		}
 	}
+	// Where few can go it is not tried again for each that comes.
+	s.crowd = max(demandMax, len(s.onDemand)+demandMax/2)
 }
+
+// inJournal reports whether the journal may have steps on the file of a table.
+func (s *Store) inJournal(t *table) bool { return s.segment != nil && t.based >= s.oldest }
 
 // finish brings everything to the tables and removes the journal.
 func (s *Store) finish() error {

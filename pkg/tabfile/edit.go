@@ -172,7 +172,7 @@ func (s *Store) adopt(t *table, e *edit) error {
 	if !small {
 		st.sum = sumOf(e.text)
 	}
-	if len(t.pending) > 0 || (s.segment != nil && t.based >= s.oldest) {
+	if len(t.pending) > 0 || s.inJournal(t) {
 		// The journal speaks of the file before the edit: from here on it
 		// speaks of this one.
 		if err := s.openSegment(); err != nil {

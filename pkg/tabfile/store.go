@@ -91,6 +91,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	onDemand map[string]*table
+	crowd    int // of so many tables on demand some are dropped
 	problems map[string][]Error
 	failure  error
 
@@ -106,6 +107,7 @@ type Store struct {
 
 	flushing sync.Mutex    // one checkpoint at a time
 	changed  chan struct{} // wakes the flusher
+	crowded  chan struct{} // there are too many tables on demand
 
 	// The rest belongs to the goroutine that commits.
 	ending   bool // no more changes are made
@@ -150,6 +152,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		closed:   make(chan struct{}),
 		ended:    make(chan struct{}),
 		changed:  make(chan struct{}, 1),
+		crowded:  make(chan struct{}, 1),
+		crowd:    demandMax,
 		touched:  make(map[string]bool),
 		removed:  newPathSet(),
 		removing: newPathSet(),
@@ -256,6 +260,12 @@ func (s *Store) demand(name string, schema *Schema) (*table, error) {
 		return t, nil // another one was faster
 	}
 	s.onDemand[name] = loaded
+	if len(s.onDemand) >= s.crowd {
+		select {
+		case s.crowded <- struct{}{}:
+		default:
+		}
+	}
 	return loaded, nil
 }
 
