@@ -208,6 +208,46 @@ func TestRootIsGivenUp(t *testing.T) {
 	}
 }
 
+// TestSecondServerLeavesThePIDFileAlone starts another one on a MailRoot that has its pid
+// file in it. As root it would be free to take that away.
+func TestSecondServerLeavesThePIDFileAlone(t *testing.T) {
+	root := theirsOrOurs(t)
+	start := func() *daemon {
+		t.Helper()
+		d, err := startDaemon(xmaild(root, "-Ms", root, "-Cp", "0", "-CI", "127.0.0.1", "-W-", "--pid-dir", root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := d.kill(); err != nil {
+				t.Error(err)
+			}
+		})
+		return d
+	}
+	first := start()
+	if _, _, err := first.serving(); err != nil {
+		t.Fatal(err)
+	}
+	second := start()
+	if code, err := second.wait(); err != nil || code != exitFailed || !strings.Contains(second.log(), "already runs on") {
+		t.Errorf("the second one: exit status %d, %v\n%s", code, err, second.log())
+	}
+	name := filepath.Join(root, "xmaild.pid")
+	if content, err := os.ReadFile(name); err != nil || string(content) != fmt.Sprint(first.cmd.Process.Pid) {
+		t.Errorf("the pid file has %q, %v, want %d", content, err, first.cmd.Process.Pid)
+	}
+	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := first.wait(); err != nil || code != 0 {
+		t.Errorf("exit status %d, %v, want 0\n%s", code, err, first.log())
+	}
+	if _, err := os.Stat(name); err == nil {
+		t.Error("the pid file is there after the end")
+	}
+}
+
 // TestUserOption gives the server away to a user by name, and refuses who cannot.
 func TestUserOption(t *testing.T) {
 	root := theirsOrOurs(t)

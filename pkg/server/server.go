@@ -130,10 +130,12 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	if err := os.Remove(s.path(shutdownFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the shutdown request of before: %w", err)
 	}
-	if next == nil {
+	if s.pid == nil {
 		if err := s.writePID(); err != nil {
 			return err
 		}
+	}
+	if next == nil {
 		if err := s.bind(ctx, s.root.Vars().CompatLevel()); err != nil {
 			return err
 		}
@@ -168,10 +170,23 @@ func (s *Server) asRoot(ctx context.Context, next *account) error {
 	if err := s.certs.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("no TLS until this is right", "err", err)
 	}
+	if within(s.config.PIDFile, s.config.Root) {
+		return nil // the file there may be that of a server that has the lock
+	}
 	if err := s.writePID(); err != nil || s.pid == nil {
 		return err
 	}
 	return s.pid.Give(next.uid, next.gid)
+}
+
+// within reports whether a file is one of a folder.
+func within(file, folder string) bool {
+	its, err := os.Stat(filepath.Dir(file))
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(folder)
+	return err == nil && os.SameFile(its, info)
 }
 
 func (s *Server) writePID() (err error) {
