@@ -81,7 +81,7 @@ func (w *watch) follow(ctx context.Context, dialer ctrl.Dialer) (dialing bool, e
 		return true, err
 	}
 	defer func() { client.Close() }()
-	for {
+	for answered := false; ; { // by this connection
 		err := w.poll(ctx, client)
 		var refused *ctrl.Error
 		var local *localError
@@ -96,13 +96,19 @@ func (w *watch) follow(ctx context.Context, dialer ctrl.Dialer) (dialing bool, e
 			return false, err
 		case err != nil: // it only reads: asking again does nothing twice
 			client.Close()
+			if !answered { // nor may the next one
+				if err := w.p.pause(ctx, interval); err != nil {
+					return true, err
+				}
+			}
 			again, e := w.p.connect(ctx, w.o, dialer)
 			if e != nil {
 				return true, e
 			}
-			client = again
+			client, answered = again, false
 			continue
 		}
+		answered = true
 		if err := w.p.pause(ctx, interval); err != nil {
 			return true, err
 		}

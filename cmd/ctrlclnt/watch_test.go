@@ -80,6 +80,31 @@ auditlist "2026-11-22T10:00:03Z" "user*"
 	}
 }
 
+// A server that lets everybody in and ends each answer in the middle is not asked again
+// and again without a rest.
+func TestWatchRestsWhereNoAnswerComes(t *testing.T) {
+	r := startTestRecorder(t)
+	r.reply(t, "auditlist", "cut", `"2026-11-22T10:00:00Z"`)
+	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	var stderr strings.Builder
+	p := &program{name: "ctrlclnt", stdout: out, stderr: &stderr, lookup: environment("CTRL_PASSWORD=" + recorderPassword)}
+	rests := 0
+	p.wait = func(context.Context, time.Duration) error {
+		if rests++; rests == 3 {
+			return errors.New("that will do")
+		}
+		return nil
+	}
+	p.run([]string{"-s", r.plain, "-u", "admin", "watch"})
+	if n := strings.Count(r.requests(t), "\n"); n != rests {
+		t.Errorf("asked %d times with %d rests\n%s", n, rests, stderr.String())
+	}
+}
+
 func TestWatchFollowsAnXmaild(t *testing.T) {
 	s := servertest.Start(t)
 	client := s.Dial(t)
