@@ -140,23 +140,37 @@ func (f *Fetcher) Recover() {
 	}
 }
 
-// recall notes that a message was fetched at a time, unless something has been noted or
-// forgotten since: there is one session at a time, so this was noted before, and may have
-// been forgotten for good. The folder tells of that only where the file is gone: links
-// to other accounts of the host change it too.
+// recall notes that a message was fetched at a time, unless it may have been noted, and
+// been forgotten for good since.
 func (f *Fetcher) recall(uid, name string, at time.Time) error {
 	m := &memory{f: f, file: f.Root.Path(name)}
-	info, err := os.Stat(m.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		info, err = os.Stat(filepath.Dir(m.file))
-	}
-	if err == nil && info.ModTime().After(at) {
-		return nil
+	forgotten, err := m.rewritten(at)
+	if err != nil || forgotten {
+		return err
 	}
 	if err := m.read(); err != nil || m.seen[uid] {
 		return err
 	}
 	return errors.Join(m.add(uid), m.bad, m.close())
+}
+
+// rewritten reports whether something may have been forgotten since a time: then both the
+// file, unless it is gone, and its folder have changed. The file alone changes with each
+// note, also one that was cut off, and the folder alone with the memory of other accounts.
+func (m *memory) rewritten(since time.Time) (bool, error) {
+	for _, name := range []string{m.file, filepath.Dir(m.file)} {
+		info, err := os.Stat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name == m.file:
+		case errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		case err != nil:
+			return false, err
+		case !info.ModTime().After(since):
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (m *memory) open() error {

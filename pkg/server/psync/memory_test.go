@@ -19,7 +19,7 @@ func stamp(t *testing.T, file string, at time.Time) {
 }
 
 // TestKillBetweenTheQueueAndTheNote starts again with a message in the queue that is not
-// noted as fetched. Where something was noted or forgotten after it, so was this.
+// noted as fetched. Where something was forgotten after it, so was this perhaps.
 func TestKillBetweenTheQueueAndTheNote(t *testing.T) {
 	before, after := time.Now().Add(-time.Minute), time.Now().Add(time.Minute)
 	for name, test := range map[string]struct {
@@ -28,7 +28,8 @@ func TestKillBetweenTheQueueAndTheNote(t *testing.T) {
 	}{
 		"nothing since":                   {before, before, 0},
 		"another account of the host":     {before, after, 0}, // its file was written anew
-		"the file was changed":            {after, before, 1},
+		"the note was cut off":            {after, before, 0},
+		"the file was written anew":       {after, after, 1},
 		"all was forgotten":               {time.Time{}, after, 1},
 		"the file was gone before it was": {time.Time{}, before, 0},
 	} {
