@@ -178,7 +178,11 @@ func (s *Store) adopt(t *table, e *edit) error {
 		if err := s.openSegment(); err != nil {
 			return err
 		}
-		if err := s.fs.Sync([]string{s.disk(t.name)}); SyncFailed(err) {
+		target, err := s.fs.Resolve(s.disk(t.name))
+		if err != nil {
+			return err
+		}
+		if err := s.fs.Sync([]string{target, filepath.Dir(target)}); SyncFailed(err) {
 			return s.fail(err)
 		} else if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"path"
 	"path/filepath"
@@ -295,13 +296,31 @@ func (r *recovery) known(disk string, onDisk bool) (from int, ok bool) {
 		return 0, false
 	}
 	var c lineList
-	for i := start; i < len(r.steps); i++ {
-		c.apply(&r.steps[i].op)
+	for i, o := range r.from(start) {
+		c.apply(o)
 		if c.size == len(disk) && c.text() == disk {
 			return i + 1, true
 		}
 	}
 	return 0, false
+}
+
+// from returns the steps from a point on. Where the journal goes on with another file
+// than it knew, what that one did not show follows once more in the same record. It is
+// left out: it has been done by the steps before.
+func (r *recovery) from(start int) iter.Seq2[int, *op] {
+	return func(yield func(int, *op) bool) {
+		var again uint64 // the record that repeats steps
+		for i := start; i < len(r.steps); i++ {
+			st := &r.steps[i]
+			if st.kind == opBase && !st.whole {
+				again = st.lsn
+			}
+			if st.lsn != again && !yield(i, &st.op) {
+				return
+			}
+		}
+	}
 }
 
 // after returns the first step of a later transaction.
@@ -325,8 +344,8 @@ func (r *recovery) start() (int, bool) {
 func (r *recovery) apply(disk string, onDisk bool, from int) (string, bool) {
 	var c lineList
 	c.set(disk, onDisk)
-	for i := from; i < len(r.steps); i++ {
-		c.apply(&r.steps[i].op)
+	for _, o := range r.from(from) {
+		c.apply(o)
 	}
 	return c.text(), c.exists
 }
@@ -336,8 +355,8 @@ func (r *recovery) apply(disk string, onDisk bool, from int) (string, bool) {
 func (r *recovery) torn(disk string) bool {
 	start, _ := r.start()
 	var c lineList
-	for i := start; i < len(r.steps); i++ {
-		c.apply(&r.steps[i].op)
+	for _, o := range r.from(start) {
+		c.apply(o)
 		if c.exists && len(disk) <= c.size && pagesOf(disk, c.text()) {
 			return true
 		}
