@@ -63,6 +63,13 @@ func (s *spares) release(key string) *message {
 	return m
 }
 
+// busy reports whether the file of a message is open, or is being renamed.
+func (s *spares) busy(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[key] != 0
+}
+
 // postpone reports whether the file of a finished message is open. Then the last
 // release returns the message.
 func (s *spares) postpone(m *message) bool {

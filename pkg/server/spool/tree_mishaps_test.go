@@ -87,6 +87,42 @@ func TestFrozenMessageIsSubmittedOnceByTwoAtATime(t *testing.T) {
 	}
 }
 
+// TestFrozenMessageIsSubmittedWhenItsFileIsFree submits a message that was submitted and
+// frozen once before, while whoever froze it has its file still open.
+func TestFrozenMessageIsSubmittedWhenItsFileIsFree(t *testing.T) {
+	q, _ := openQueue(t, filepath.Join(t.TempDir(), "spool"))
+	put(t, q, letter("ann", "a@x.test"), "text\r\n")
+	freeze := func() (Name, *Body) {
+		l := lease(t, q)
+		body, err := l.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := l.Freeze(0, Attempt{})
+		if err == nil {
+			err = l.End(map[int]Outcome{0: {State: StateFrozen}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n, body
+	}
+	n, body := freeze()
+	body.Close()
+	if err := q.Submit(n); err != nil {
+		t.Fatal(err)
+	}
+	n, body = freeze()
+	if err := q.Submit(n); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Submit while the file is open: %v, want %v", err, fs.ErrExist)
+	}
+	body.Close()
+	if err := q.Submit(n); err != nil {
+		t.Errorf("Submit afterwards: %v", err)
+	}
+	want(t, "text", text(t, lease(t, q).Open), "text\r\n")
+}
+
 func TestFrozenFileThatIsNoMessageStays(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	path := filepath.Join(dir, "0/0/froz/x")

@@ -34,6 +34,9 @@ func (q *Queue) submission(n Name) (source, error) {
 			return source{}, fmt.Errorf("%s is in the queue: %w", n.File, fs.ErrExist)
 		}
 	}
+	if q.spares.busy(takenKey(n)) { // whoever has frozen it is about to remove the file of that name
+		return source{}, fmt.Errorf("%s is in the queue: %w", n.File, fs.ErrExist)
+	}
 	return source{n, frozenDir, path}, nil
 }
 
