@@ -104,6 +104,12 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 // mark writes what is to become of recipients into the file of a message. The file may
 // be gone: the message has ended meanwhile.
 func (q *Queue) mark(m *message, indexes []int) error {
+	q.mu.Lock()
+	ended := q.live[m.key] != m
+	q.mu.Unlock()
+	if ended {
+		return nil // and the name may be another one's by now
+	}
 	err := q.write(m, indexes, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -1,9 +1,11 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +123,63 @@ func TestFrozenMessageIsSubmittedWhenItsFileIsFree(t *testing.T) {
 		t.Errorf("Submit afterwards: %v", err)
 	}
 	want(t, "text", text(t, lease(t, q).Open), "text\r\n")
+}
+
+// A logHook has something done when a line is logged.
+type logHook struct {
+	slog.Handler
+	at map[string]func() // by the message of the line, once
+}
+
+func (h logHook) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h logHook) Handle(_ context.Context, r slog.Record) error {
+	if do := h.at[r.Message]; do != nil {
+		delete(h.at, r.Message)
+		do()
+	}
+	return nil
+}
+
+// TestDeletionLeavesAloneWhatHasTheNameByNow has a message that is frozen and put back
+// while it is being deleted: what is in the queue then is another one.
+func TestDeletionLeavesAloneWhatHasTheNameByNow(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	hook := logHook{slog.DiscardHandler, make(map[string]func())}
+	q, err := Open(t.Context(), dir, Options{Log: slog.New(hook)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, q, letter("ann", "a@x.test"), "text\r\n")
+	freeze := func(l *Lease) Name {
+		n, err := l.Freeze(0, Attempt{})
+		if err == nil {
+			err = l.End(map[int]Outcome{0: {State: StateFrozen}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if err := q.Submit(freeze(lease(t, q))); err != nil {
+		t.Fatal(err)
+	}
+	l := lease(t, q)
+	hook.at["recipients are deleted by an administrator"] = func() {
+		if err := q.Submit(freeze(l)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := q.Delete(t.Context(), anything); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		want(t, "in the queue", inQueue(q), "ann>a@x.test due")
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+		q, _ = openQueue(t, dir)
+	}
 }
 
 func TestFrozenFileThatIsNoMessageStays(t *testing.T) {
