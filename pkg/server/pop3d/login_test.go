@@ -6,11 +6,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -152,6 +154,53 @@ func TestAShutdownDoesNotWaitForADelay(t *testing.T) {
 			t.Fatal("the failure is not logged")
 		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.front.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	c.reply("PASS", "-ERR [SYS/TEMP]")
+}
+
+// counting is a listener whose clients are told of when they have sent so much.
+type counting struct {
+	net.Listener
+	most int
+	came func()
+}
+
+func (l *counting) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{c.(*net.TCPConn), l.most, l.came}, nil
+}
+
+type countedConn struct {
+	*net.TCPConn
+	left int
+	came func()
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	if c.left -= n; c.left <= 0 {
+		c.came()
+	}
+	return n, err
+}
+
+func TestAShutdownDoesNotWaitForADelayOfAClientWhoGoesOn(t *testing.T) {
+	came := make(chan struct{})
+	login := "USER ann\r\nPASS wrong\r\n"
+	s := newSiteFrom(t, func(l net.Listener) net.Listener {
+		return &counting{l, len(login) + maxLine, sync.OnceFunc(func() { close(came) })}
+	}, setting(func(p *Server) { p.FailureDelay = time.Hour }))
+	c := s.dial()
+	c.send(login + strings.Repeat("NOOP\r\n", maxLine/6+1)) // more than is kept while it waits
+	c.reply("USER", "+OK")
+	<-came
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if err := s.front.Shutdown(ctx); err != nil {

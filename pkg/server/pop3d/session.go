@@ -344,12 +344,16 @@ func (x *pop) pause(ctx context.Context, d time.Duration) error {
 		case !errors.Is(err, errLineTooLong):
 			return err
 		}
-		rest := time.NewTimer(time.Until(until))
-		defer rest.Stop()
-		select {
-		case <-rest.C:
+		// Nothing more is read: now and then it is looked whether the session is to end.
+		left := time.Until(until)
+		if left <= 0 {
 			return nil
+		}
+		t := time.NewTimer(min(left, time.Second))
+		select {
+		case <-t.C:
 		case <-ctx.Done():
+			t.Stop()
 			return ctx.Err()
 		}
 	}

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"encoding/base64"
 	"errors"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -59,16 +60,22 @@ func (f *front) hold(d time.Duration) error {
 	return nil
 }
 
-// pause waits without reading.
+// pause waits without reading. It looks each second whether the session is to end.
 func (f *front) pause(d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-f.x.ctx.Done():
-		return f.x.ctx.Err()
+	for until := time.Now().Add(d); !f.conn.Ending(); {
+		left := time.Until(until)
+		if left <= 0 {
+			return nil
+		}
+		t := time.NewTimer(min(left, time.Second))
+		select {
+		case <-t.C:
+		case <-f.x.ctx.Done():
+			t.Stop()
+			return f.x.ctx.Err()
+		}
 	}
+	return os.ErrDeadlineExceeded // as reading would
 }
 
 // readLine waits for a line.

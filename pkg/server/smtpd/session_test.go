@@ -4,10 +4,12 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/policy"
+	accept "github.com/xmaild/xmaild/pkg/server/session"
 )
 
 func TestAMessageIsTaken(t *testing.T) {
@@ -243,6 +245,38 @@ func TestDelayUntilLogin(t *testing.T) {
 	c.want("220")
 	c.send("EHLO client.test\r\n")
 	c.Close()
+}
+
+// A countedConn tells when a client has sent so much.
+type countedConn struct {
+	*accept.Conn
+	left int
+	came func()
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.left -= n; c.left <= 0 {
+		c.came()
+	}
+	return n, err
+}
+
+func TestAShutdownDoesNotWaitForADelay(t *testing.T) {
+	const command = "NOOP\r\n"
+	came := make(chan struct{})
+	r := newRigSet(t, func(r *rig) {
+		r.conns.Handle = func(ctx context.Context, c *accept.Conn) {
+			r.ServeConn(ctx, &countedConn{c, maxCommand + len(command), sync.OnceFunc(func() { close(came) })})
+		}
+	})
+	r.policy.set(func(c *policy.Client) { c.Delay = time.Hour })
+	c := r.dial(t)
+	c.want("220")
+	c.send(strings.Repeat(command, maxCommand/len(command)+2)) // more than is kept while it waits
+	<-came
+	r.stop()
+	c.want("421 4.3.2 ")
 }
 
 func TestSmtpConfig(t *testing.T) {
