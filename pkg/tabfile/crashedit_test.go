@@ -10,9 +10,10 @@ import (
 )
 
 // TestPowerCutKeepsAnEditThatWasTaken writes over a large table in place, as some editors
-// do, without a sync. What the server has built on it must be there.
+// do, without a sync, where changes were made before and where none were. What the server
+// has built on it must be there.
 func TestPowerCutKeepsAnEditThatWasTaken(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range uint64(20) {
 		mem, before := newDisk(t, manyUsers)
 		c := newCrashFS(mem, 0, 50, seed)
 		o := testOptions(crashRoot, c)
@@ -21,7 +22,11 @@ func TestPowerCutKeepsAnEditThatWasTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		mustUpdate(t, s, stepAdd("ann", 1).f)
+		ann := ""
+		if seed%2 == 0 {
+			mustUpdate(t, s, stepAdd("ann", 1).f)
+			ann = row("a.org", "ann", "1") + "\n"
+		}
 		var text strings.Builder
 		for _, r := range before.users {
 			text.WriteString(strings.Replace(r, "xxx", "yyy", 1) + "\n")
@@ -30,7 +35,7 @@ func TestPowerCutKeepsAnEditThatWasTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = f.WriteAt([]byte(text.String()+row("a.org", "ann", "1")+"\n"), 0)
+		_, err = f.WriteAt([]byte(text.String()+ann), 0)
 		if err := errors.Join(err, f.Close()); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +49,7 @@ func TestPowerCutKeepsAnEditThatWasTaken(t *testing.T) {
 		disk := c.Crash()
 		_ = s.Close() // on a dead disk it cannot succeed
 		got := strings.Join(revive(t, disk).users, "\n") + "\n"
-		want := text.String() + row("a.org", "ann", "1") + "\n" + row("a.org", "bob", "2") + "\n"
+		want := text.String() + ann + row("a.org", "bob", "2") + "\n"
 		if got != want {
 			t.Errorf("seed %d: after a power cut the table is not the edit with the acknowledged changes (-want +got):\n%.2000s", seed, cmp.Diff(want, got))
 		}

@@ -98,8 +98,14 @@ func (s *Store) rested(t *table) *edit {
 	return &edit{name: t.name, schema: t.schema, before: t.working, id: id}
 }
 
-// read reads and parses what was saved.
+// read reads and parses what was saved. The journal will know a large file by its sum
+// alone, so that what comes from here on needs it to be durable.
 func (e *edit) read(s *Store) {
+	if e.id.size > directMax {
+		if e.err = s.syncFile(e.name); e.err != nil {
+			return
+		}
+	}
 	text, info, err := readFile(s.fs, s.disk(e.name))
 	if err == nil && idOf(info) != e.id {
 		err = errors.New("changed again")
@@ -109,6 +115,18 @@ func (e *edit) read(s *Store) {
 	}
 	e.text = text
 	e.content, e.problems = parse(e.schema, e.name, text)
+}
+
+// syncFile makes a file that somebody else has written durable, with its name.
+func (s *Store) syncFile(name string) error {
+	target, err := s.fs.Resolve(s.disk(name))
+	if err != nil {
+		return err
+	}
+	if err = s.fs.Sync([]string{target, filepath.Dir(target)}); SyncFailed(err) {
+		err = s.fail(err)
+	}
+	return err
 }
 
 // hold reports why an edit cannot be taken.
@@ -178,14 +196,10 @@ func (s *Store) adopt(t *table, e *edit) error {
 		if err := s.openSegment(); err != nil {
 			return err
 		}
-		target, err := s.fs.Resolve(s.disk(t.name))
-		if err != nil {
-			return err
-		}
-		if err := s.fs.Sync([]string{target, filepath.Dir(target)}); SyncFailed(err) {
-			return s.fail(err)
-		} else if err != nil {
-			return err
+		if small {
+			if err := s.syncFile(t.name); err != nil {
+				return err
+			}
 		}
 		base := op{kind: opBase, path: t.name, exists: true, whole: small, sum: st.sum}
 		if small {
