@@ -35,7 +35,11 @@ func (osFS) Sync(names []string) error {
 		if done[device] {
 			continue
 		}
-		if err := syncFileSystem(name); err != nil {
+		err = syncFileSystem(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // gone meanwhile
+		}
+		if err != nil {
 			return err
 		}
 		done[device] = true
