@@ -336,12 +336,15 @@ func (f *front) begin() *reply {
 	if x.tx == nil || len(x.tx.rcpts) == 0 {
 		return &replySequence
 	}
-	if r := x.preData(); r != nil {
-		f.said = r
-		return f.pass("RSET", "RSET")
+	r := x.preData()
+	if r == nil {
+		r = x.open()
 	}
-	r := x.open()
-	return r
+	if r == nil {
+		return nil
+	}
+	f.said = r
+	return f.pass("RSET", "RSET") // a chunk that follows is not to pass for the message
 }
 
 func (f *front) bdat(args string) *reply {

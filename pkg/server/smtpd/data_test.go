@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/xmaild/xmaild/pkg/server/spool"
 )
 
 // taken reads the reply to a message and returns the text that is in the queue.
@@ -274,4 +277,30 @@ func TestASpoolThatTakesNothingIsSaid(t *testing.T) {
 	c.ask("DATA", "354")
 	c.send("x\r\n.\r\n")
 	c.want("250")
+}
+
+// A queueOnce takes no message the first time.
+type queueOnce struct {
+	Queue
+	asked bool
+}
+
+func (q *queueOnce) Begin(e spool.Envelope) (*spool.Draft, error) {
+	if !q.asked {
+		q.asked = true
+		return nil, syscall.ENOSPC
+	}
+	return q.Queue.Begin(e)
+}
+
+func TestAChunkIsNoMessageWhereTheOneBeforeWasNotTaken(t *testing.T) {
+	r := newRigSet(t, func(r *rig) { r.Server.Queue = &queueOnce{Queue: r.Server.Queue} })
+	c := r.greet(t)
+	c.begin()
+	c.send("BDAT 14\r\nSubject: a\r\n\r\nBDAT 3 LAST\r\nb\r\n")
+	c.want("452 4.3.1")
+	c.want("503")
+	if got := r.messages(t); len(got) != 0 {
+		t.Errorf("messages %q, want none", got)
+	}
 }
