@@ -355,11 +355,15 @@ func (s *Store) finish() error {
 	if err := s.step(func() { s.ending = true }); err != nil {
 		return err
 	}
-	if err := s.Sync(context.Background()); err != nil && s.Failure() != nil {
-		return err
+	why := s.Sync(context.Background())
+	if why != nil && s.Failure() != nil {
+		return why
 	}
 	var err error
 	stepErr := s.step(func() { err = s.endJournal() })
+	if err != nil {
+		err = errors.Join(err, why)
+	}
 	return errors.Join(err, stepErr)
 }
 

@@ -308,3 +308,14 @@ func TestTwoNamesOfOneTable(t *testing.T) {
 		t.Errorf("the table holds %q (%v), want both new rows", got, err)
 	}
 }
+
+func TestCloseSaysWhyTheJournalStays(t *testing.T) {
+	root := t.TempDir()
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	writeTestFile(t, root, "relay.tab", largeRows)
+	s := openIdle(t, root, &hookFS{FS: OS(), large: func() error { return syscall.ENOSPC }})
+	mustUpdate(t, s, addRow("relay.tab", "10.0.0.2"))
+	if err := s.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Close on a full disk: %v, want it to say ENOSPC", err)
+	}
+}
