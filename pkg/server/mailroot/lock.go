@@ -41,7 +41,10 @@ func acquire(dir string) (*lock, error) {
 		}
 		if same(f, name) {
 			l := &lock{f}
-			return l, l.write(nil)
+			if err := l.write(nil); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			return l, nil
 		}
 		if err := f.Close(); err != nil {
 			return nil, err
