@@ -55,25 +55,21 @@ func (f *Fetcher) remember(l mailroot.Link) (*memory, error) {
 
 func (m *memory) read() error {
 	m.seen = make(map[string]bool)
-	file, err := os.Open(m.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	text, err := os.ReadFile(m.file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("what was fetched: %w", err)
 	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		if uid := bytes.TrimSpace(lines.Bytes()); len(uid) > 0 {
+	for line := range bytes.Lines(text[:whole(text)]) {
+		if uid := bytes.TrimSpace(line); len(uid) > 0 {
 			m.seen[string(uid)] = true
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("what was fetched: %s: %w", m.file, err)
-	}
 	return nil
 }
+
+// whole returns how much of the text of a file is lines with their ends. A line that a
+// crash has cut short is no line: what is there of it may be the UID of another message.
+func whole(text []byte) int { return bytes.LastIndexByte(text, '\n') + 1 }
 
 // add notes that a message was fetched, which is durable already and not delivered
 // yet. An error says that nothing was noted. When it returns nil the note is on disk, or
@@ -184,15 +180,7 @@ func (m *memory) open() error {
 	if err != nil {
 		return err
 	}
-	// A line that a crash has cut short is no line, and the next one does not go on it.
-	info, err := w.Stat()
-	if err == nil && info.Size() > 0 {
-		last := make([]byte, 1)
-		if _, err = w.ReadAt(last, info.Size()-1); err == nil && last[0] != '\n' {
-			_, err = io.WriteString(w, "\n")
-		}
-	}
-	if err == nil {
+	if err = m.mend(w); err == nil {
 		err = tabfile.OS().Sync([]string{filepath.Dir(m.file)})
 	}
 	if err != nil {
@@ -200,6 +188,24 @@ func (m *memory) open() error {
 	}
 	m.w = w
 	return nil
+}
+
+// mend takes off the file what a crash has left of a line, so that the next one does not
+// go on it.
+func (m *memory) mend(w *os.File) error {
+	info, err := w.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	last := make([]byte, 1)
+	if _, err := w.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	text, err := os.ReadFile(m.file)
+	if err != nil {
+		return err
+	}
+	return w.Truncate(int64(whole(text)))
 }
 
 // mkdir makes the folders of the file.

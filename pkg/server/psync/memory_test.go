@@ -60,6 +60,27 @@ func TestKillBetweenTheQueueAndTheNote(t *testing.T) {
 	}
 }
 
+// TestNoteThatWasCutOffIsNotAnotherMessage has a file of which the last line is what is
+// left of the UID uid-10: the UID of a message that was not fetched.
+func TestNoteThatWasCutOffIsNotAnotherMessage(t *testing.T) {
+	for _, options := range []string{"CLR", "CLR,Leave"} {
+		s, there := newSite(t), newScripted(t, mailText, mailText)
+		s.link(there.addr, options)
+		file := filepath.Join(s.dir, "msgsync", strings.ReplaceAll(there.addr, ":", "_"), "bob.uidb")
+		write(t, file, "uid-0\nuid-1")
+		s.fetch()
+		s.wantTaken(1)
+		if options == "CLR" {
+			continue // all is deleted there, and forgotten here
+		}
+		if text, err := os.ReadFile(file); string(text) != "uid-0\nuid-1\n" {
+			t.Errorf("%s: the file is %q (%v), want both UIDs in it", options, text, err)
+		}
+		s.fetch()
+		s.wantTaken(0)
+	}
+}
+
 // TestNothingIsTakenThatCannotBeNoted has a folder in the place of the file.
 func TestNothingIsTakenThatCannotBeNoted(t *testing.T) {
 	s, there := newSite(t), newScripted(t, mailText)
