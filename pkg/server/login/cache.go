@@ -58,17 +58,17 @@ func (c *cache) add(key [sha256.Size]byte, until time.Time) {
 // shrink forgets a quarter, the soonest to end first as far as looking at a few tells.
 func (c *cache) shrink() {
 	const least = maxCached / 4
-	var sum int64
+	var sum int64 // of milliseconds: so many durations of days are too much for nanoseconds
 	base := time.Time{}
 	n := 0
 	for _, until := range c.until {
 		if base.IsZero() {
 			base = until
 		}
-		sum += int64(until.Sub(base))
+		sum += until.Sub(base).Milliseconds()
 		n++
 	}
-	mean := base.Add(time.Duration(sum / int64(max(n, 1))))
+	mean := base.Add(time.Duration(sum/int64(max(n, 1))) * time.Millisecond)
 	dropped := 0
 	for key, until := range c.until {
 		if dropped >= least {

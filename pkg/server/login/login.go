@@ -54,7 +54,7 @@ type Options struct {
 	TempDir        string        // for the files that programs answer by; "": os.TempDir()
 
 	// Delay waits before a failure is reported, until ctx ends. Nil: by the clock of
-	// the machine.
+	// the machine, and no longer than the session goes on.
 	Delay func(ctx context.Context, d time.Duration)
 }
 
@@ -85,18 +85,32 @@ func New(root *mailroot.Root, o Options) *Checker {
 	if o.ProgramTimeout <= 0 {
 		o.ProgramTimeout = program.DefaultTimeout
 	}
-	if o.Delay == nil {
-		o.Delay = wait
-	}
 	return &Checker{root: root, o: o, cache: newCache(), programs: make(chan struct{}, maxPrograms)}
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+func (c *Checker) delay(ctx context.Context, d time.Duration, ending func() bool) {
+	if c.o.Delay != nil {
+		c.o.Delay(ctx, d)
+		return
+	}
+	wait(ctx, d, ending)
+}
+
+// wait waits without reading from the client. It looks each second whether the session
+// is to end.
+func wait(ctx context.Context, d time.Duration, ending func() bool) {
+	for until := time.Now().Add(d); ending == nil || !ending(); {
+		left := time.Until(until)
+		if left <= 0 {
+			return
+		}
+		t := time.NewTimer(min(left, time.Second))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
 	}
 }
 
@@ -111,6 +125,10 @@ type Credentials struct {
 	Service string // "smtp", "pop3"
 	Remote  netip.AddrPort
 	TLS     bool
+
+	// Ending reports whether the session is to end: a failure is held back no longer then.
+	// Nil: it never is.
+	Ending func() bool
 }
 
 // digest reports whether the password itself was not sent.
@@ -182,7 +200,7 @@ func (c *Checker) attempt(ctx context.Context, cr Credentials, check func(mailro
 		log.Warn("address blocked after failed logins", "seconds", vars.Number("LOGIN-BlockTime"))
 	}
 	if d := time.Duration(vars.Number("LOGIN-FailureDelay")) * time.Second; d > 0 {
-		c.o.Delay(ctx, d)
+		c.delay(ctx, d, cr.Ending)
 	}
 	return ErrBadLogin
 }

@@ -340,6 +340,7 @@ func TestNoLimitWhereTheVariablesAreZero(t *testing.T) {
 func TestWaitEndsWithTheSession(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	wait(ctx, time.Hour)
-	wait(t.Context(), time.Nanosecond)
+	wait(ctx, time.Hour, nil)
+	wait(t.Context(), time.Nanosecond, nil)
+	wait(t.Context(), time.Hour, func() bool { return true })
 }

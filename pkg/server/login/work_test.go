@@ -333,3 +333,26 @@ func TestARepeatedLoginLeavesTheFileInPlace(t *testing.T) {
 		t.Errorf("a link was not replaced: %v", info.Mode())
 	}
 }
+
+// Durations of days, as LOGIN-CacheTime may have them, are too much for a sum of nanoseconds.
+func TestAFullCacheForgetsThoseThatEndSoonest(t *testing.T) {
+	c := newCache()
+	now := time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)
+	late := now.Add(1 << 20 * time.Second)
+	key := func(i int) (k [sha256.Size]byte) {
+		binary.BigEndian.PutUint64(k[:], uint64(i))
+		return k
+	}
+	for i := range maxCached {
+		c.add(key(i), []time.Time{now, late}[i%2])
+	}
+	c.add(key(maxCached), late)
+	if n := len(c.until); n > maxCached {
+		t.Errorf("%d logins are remembered, want %d at most", n, maxCached)
+	}
+	for i := 1; i < maxCached; i += 2 {
+		if !c.has(key(i), now) {
+			t.Fatal("a login that counts for long was forgotten before those that count no more")
+		}
+	}
+}

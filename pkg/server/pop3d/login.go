@@ -110,7 +110,7 @@ func (x *pop) ask(challenge string) (string, error) {
 
 // enter tries to open the mailbox of whom the client says to be.
 func (x *pop) enter(ctx context.Context, cr login.Credentials) reply {
-	cr.Remote, cr.Service, cr.TLS = x.c.Remote(), "pop3", x.tls
+	cr.Remote, cr.Service, cr.TLS, cr.Ending = x.c.Remote(), "pop3", x.tls, x.c.Ending
 	u, err := x.Login.POP3(ctx, x.domain, cr)
 	switch {
 	case errors.Is(err, login.ErrBlocked):

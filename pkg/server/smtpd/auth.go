@@ -120,7 +120,7 @@ var (
 
 // login checks credentials. Its error is errRefused.
 func (x *session) login(c login.Credentials) error {
-	c.Remote, c.Service, c.TLS = x.conn.Remote(), "smtp", x.secure
+	c.Remote, c.Service, c.TLS, c.Ending = x.conn.Remote(), "smtp", x.secure, x.conn.Ending
 	who, err := x.server.Login.SMTP(x.ctx, c)
 	switch {
 	case err == nil && !x.stands(who, c):

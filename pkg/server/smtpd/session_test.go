@@ -3,11 +3,13 @@ package smtpd
 import (
 	"context"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/xmaild/xmaild/pkg/server/login"
 	"github.com/xmaild/xmaild/pkg/server/policy"
 	accept "github.com/xmaild/xmaild/pkg/server/session"
 )
@@ -277,6 +279,28 @@ func TestAShutdownDoesNotWaitForADelay(t *testing.T) {
 	<-came
 	r.stop()
 	c.want("421 4.3.2 ")
+}
+
+func TestAShutdownDoesNotWaitForTheDelayOfAFailedLogin(t *testing.T) {
+	failed := make(chan struct{})
+	tell := told{sync.OnceFunc(func() { close(failed) })}
+	r := newRigSet(t, func(r *rig) {
+		r.Login = login.New(r.Root, login.Options{Log: slog.New(slog.NewTextHandler(tell, nil))})
+	}, "LOGIN-FailureDelay=3600")
+	c := r.greet(t)
+	c.send(plain("alice@foo.test", "wrong") + "\r\n")
+	<-failed
+	r.stop()
+	c.want("535 5.7.8")
+	c.want("421 4.3.2 ")
+}
+
+// A told log tells when something is logged.
+type told struct{ came func() }
+
+func (l told) Write(p []byte) (int, error) {
+	l.came()
+	return len(p), nil
 }
 
 func TestSmtpConfig(t *testing.T) {
