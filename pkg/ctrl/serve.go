@@ -2,10 +2,12 @@ package ctrl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -13,8 +15,8 @@ import (
 // fails for good, when ctx is done, or after [Server.Shutdown] with
 // [ErrServerClosed]; l is then closed, and the connections that Serve accepted have
 // ended. When ctx is done they are cut; a Shutdown is kinder. ctx is also the
-// parent of the contexts that the Handler gets. When no files are left for new
-// connections Serve waits and tries again.
+// parent of the contexts that the Handler gets. When no files or memory are left
+// for new connections Serve waits and tries again.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return s.serve(ctx, l, false)
 }
@@ -57,9 +59,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener, native bool) error {
 	}
 }
 
-// temporary reports whether Accept may succeed later: above all, when there are
-// no file descriptors left.
+// temporary reports whether Accept may succeed later, which it may unless the listener
+// is lost: when there are no file descriptors or no memory left, or where the system
+// tells of what was wrong with one connection (accept(2) of Linux has a list).
 func temporary(err error) bool {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno != syscall.EBADF && errno != syscall.EINVAL && errno != syscall.ENOTSOCK
+	}
 	e, ok := err.(interface{ Temporary() bool })
 	return ok && e.Temporary()
 }

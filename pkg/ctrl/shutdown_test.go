@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -135,17 +136,17 @@ func TestContextOfServeCutsItsSessions(t *testing.T) {
 	other.want("+00000")
 }
 
-// A flakyListener fails as the system does when it has no more file descriptors.
+// A flakyListener fails first with each of some errors of the system.
 type flakyListener struct {
 	net.Listener
-	failures int
-	err      error
+	errs []error
 }
 
 func (l *flakyListener) Accept() (net.Conn, error) {
-	if l.failures > 0 {
-		l.failures--
-		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: l.err}
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
 	}
 	return l.Listener.Accept()
 }
@@ -157,7 +158,8 @@ func TestAcceptTriesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(t.Context(), &flakyListener{l, 3, syscall.EMFILE}) }()
+	errs := []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EPERM, syscall.EPROTO}
+	go func() { done <- s.Serve(t.Context(), &flakyListener{l, errs}) }()
 	nc, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +180,7 @@ func TestServeReturnsWhenTheListenerIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Serve(t.Context(), &flakyListener{l, 1, syscall.EINVAL}); !errors.Is(err, syscall.EINVAL) {
+	if err := s.Serve(t.Context(), &flakyListener{l, []error{syscall.EINVAL}}); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("Serve: %v, want %v", err, syscall.EINVAL)
 	}
 }

@@ -2,12 +2,14 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/limit"
@@ -79,8 +81,8 @@ func (s *Server) setUp() {
 // Serve accepts connections on l until [Server.Shutdown], and returns
 // [ErrServerClosed] then; other errors are those of ctx, or of l. l is closed,
 // and the connections that Serve accepted have ended, when it returns. When ctx
-// is done they are cut. When no files are left for new connections Serve waits
-// and tries again. implicitTLS says that clients begin with a TLS handshake:
+// is done they are cut. When no files or memory are left for new connections Serve
+// waits and tries again. implicitTLS says that clients begin with a TLS handshake:
 // sessions are told by [Conn.ImplicitTLS].
 func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) error {
 	s.setUp()
@@ -115,9 +117,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, implicitTLS bool) er
 	}
 }
 
-// temporary reports whether Accept may succeed later: above all, when there are
-// no file descriptors left.
+// temporary reports whether Accept may succeed later, which it may unless the listener
+// is lost: when there are no file descriptors or no memory left, or where the system
+// tells of what was wrong with one connection (accept(2) of Linux has a list).
 func temporary(err error) bool {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno != syscall.EBADF && errno != syscall.EINVAL && errno != syscall.ENOTSOCK
+	}
 	e, ok := err.(interface{ Temporary() bool })
 	return ok && e.Temporary()
 }

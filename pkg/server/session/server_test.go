@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -361,4 +363,37 @@ func TestSessionsAreListedWhileTheyBegin(t *testing.T) {
 	}
 	close(done)
 	lister.Wait()
+}
+
+// A flakyListener fails first with each of some errors of the system.
+type flakyListener struct {
+	net.Listener
+	errs []error
+}
+
+func (l *flakyListener) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptTriesAgainUnlessTheListenerIsLost(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shut := errors.New("that is enough")
+	for _, test := range []struct{ errs, want error }{
+		{errors.Join(syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EPERM, syscall.EPROTO, shut), shut},
+		{errors.Join(syscall.EINVAL, shut), syscall.EINVAL},
+	} {
+		var s session.Server
+		err := s.Serve(t.Context(), &flakyListener{l, test.errs.(interface{ Unwrap() []error }).Unwrap()}, false)
+		if !errors.Is(err, test.want) {
+			t.Errorf("Serve after %q: %v, want %v", test.errs, err, test.want)
+		}
+	}
 }
