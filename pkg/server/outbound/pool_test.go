@@ -121,6 +121,46 @@ func TestConnectionThatTheHostClosedMeanwhileCostsNothing(t *testing.T) {
 	}
 }
 
+// TestConnectionThatIsDoneForCostsNothing has a host that takes one message of each
+// connection, and says so in one of several ways: before the next message comes, where
+// there is a word early, or to MAIL.
+func TestConnectionThatIsDoneForCostsNothing(t *testing.T) {
+	for _, test := range []struct{ early, mail string }{
+		{early: "451 timeout (#4.4.2)", mail: "250 x"},
+		{mail: "452 4.7.1 too many messages on this connection"},
+		{mail: "503 5.5.1 sender already given"},
+	} {
+		w := newWorld(t, zones, nil, nil)
+		w.at("192.0.2.10", scripted(t, func(s script) {
+			s.say("220 x")
+			for mails := 0; ; {
+				line := s.hear()
+				switch {
+				case line == "":
+					return
+				case line == "DATA":
+					s.say("354 x")
+					s.skipText()
+					s.say("250 x")
+					if test.early != "" {
+						s.say(test.early)
+					}
+					continue
+				case strings.HasPrefix(line, "MAIL"):
+					if mails++; mails == 2 {
+						s.say(test.mail)
+						continue
+					}
+				}
+				s.say("250 x")
+			}
+		}))
+		for range 3 {
+			want(t, w.one("one.test"), outbound.Delivered)
+		}
+	}
+}
+
 func TestConnectionIsNotSharedByDifferentOptions(t *testing.T) {
 	// Two names of one address: with TLS for the one and without for the other.
 	zones := resolvetest.Zones{"a.host.test.": {A: []string{"192.0.2.1"}}}

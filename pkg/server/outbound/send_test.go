@@ -227,10 +227,12 @@ func TestHostThatTakesFewRecipientsGetsTheOthersAfterwards(t *testing.T) {
 	}
 }
 
-func TestEveryReplyOf2SaysThatTheMessageIsTaken(t *testing.T) {
+func TestEveryReplyOf2SaysThatItIsTaken(t *testing.T) {
 	other := receive(t, nil)
 	w := newWorld(t, zones, nil, nil)
-	host := scripted(t, func(s script) { s.serve(nil, map[string]string{".": "251 2.1.5 forwarded as <7>"}) })
+	host := scripted(t, func(s script) {
+		s.serve(nil, map[string]string{"MAIL": "200 go on", "RCPT": "220 he too", ".": "251 2.1.5 forwarded as <7>"})
+	})
 	w.at("192.0.2.1", host)
 	w.at("192.0.2.2", host)
 	w.at("192.0.2.3", other.addr)

@@ -17,7 +17,7 @@ const maxBatch = 100
 
 // deliver sends the message to the recipients that are left, by as many transactions
 // as it takes, and gives the connection back. It reports whether nothing came of it
-// since the connection, used before, turned out to be closed.
+// since the connection, used before, turned out to be closed or in no state for it.
 func (a *attempt) deliver(c *conn, about Result, reused bool) (stale bool) {
 	stop := context.AfterFunc(a.ctx, func() { c.raw.Close() })
 	good := true
@@ -29,16 +29,12 @@ func (a *attempt) deliver(c *conn, about Result, reused bool) (stale bool) {
 	for first := true; len(pending) > 0 && good; first = false {
 		batch := pending[:min(len(pending), maxBatch)]
 		t := &transaction{attempt: a, c: c, about: about}
-		switch t.run(batch) {
-		case cutEarly:
-			if reused && first && a.ctx.Err() == nil {
-				good = false
-				return true
-			}
-			fallthrough
-		case cut:
+		came := t.run(batch)
+		if (came == cutEarly || came == notNow) && reused && first && a.ctx.Err() == nil {
 			good = false
+			return true
 		}
+		good = came == usable || came == notNow
 		t.tell()
 		pending = append(t.later, pending[len(batch):]...)
 	}
@@ -97,9 +93,14 @@ type outcome int
 
 const (
 	usable   outcome = iota
+	notNow           // usable, but MAIL was answered by 4yz or by 503: see below
 	cutEarly         // before the host answered to MAIL
 	cut
 )
+
+// That MAIL is not taken now may be said of a connection that was used before, and not of
+// the message: it has waited too long ("451 timeout", which was said before MAIL was sent
+// perhaps, so that the next reply is that to MAIL), or has had as many messages as it may.
 
 // A transaction sends the message to some recipients. What becomes of them is kept
 // until tell, since the end of the message is the end of them all.
@@ -116,11 +117,16 @@ type transaction struct {
 func (t *transaction) run(batch []int) outcome {
 	t.c.sent++
 	t.c.step()
-	if err := t.c.client.Mail(t.mail()); err != nil {
+	if err := unlessTaken(t.c.client.Mail(t.mail())); err != nil {
 		f := judge(err)
 		t.refuse(batch, f)
-		if !f.replied() {
+		switch {
+		case !f.replied():
 			return cutEarly
+		case f.code/100 == 4 || f.code == 503:
+			return notNow
+		case f.code/100 != 5:
+			return cut // who knows what it means
 		}
 		return usable
 	}
@@ -171,7 +177,7 @@ func (t *transaction) rcpt(batch []int) bool {
 			}
 		}
 		t.c.step()
-		err := t.c.client.Rcpt(to, t.m.Recipients[i].dsn())
+		err := unlessTaken(t.c.client.Rcpt(to, t.m.Recipients[i].dsn()))
 		if err == nil {
 			t.accepted = append(t.accepted, i)
 			continue
@@ -259,6 +265,16 @@ func taken(answer *smtp.DataResponse, err error) (code int, text string, ok bool
 		return reply.Code, reply.Message, true
 	}
 	return 0, "", false
+}
+
+// unlessTaken returns the error of a command unless it is a reply that says by its first
+// digit that the host has done it: a recipient whom the host has and we do not count would
+// get the message again.
+func unlessTaken(err error) error {
+	if reply := (*smtp.SMTPError)(nil); errors.As(err, &reply) && reply.Code/100 == 2 {
+		return nil
+	}
+	return err
 }
 
 // A source remembers that it could not be read.
