@@ -219,17 +219,24 @@ func (s *Server) startMail(running context.Context) {
 	}
 }
 
-// tidyTime is how long the end of deliveries may take to be durable.
-const tidyTime = time.Minute
+const (
+	endTime  = 4 * time.Second // how long the end of deliveries may take to be durable
+	tidyTime = time.Minute     // between two times that the queue is tidied
+)
 
-// tidy makes the end of deliveries durable now and then.
+// tidy makes the end of deliveries durable now and then: other hosts would get what comes
+// back after a power cut once more.
 func (m *mail) tidy(ctx context.Context, warn func(error)) {
-	ticker := time.NewTicker(tidyTime)
+	ended, ticker := time.NewTicker(endTime), time.NewTicker(tidyTime)
+	defer ended.Stop()
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-ended.C:
+			_ = m.queue.Sync() // Tidy meets what is wrong, too, and says so less often
+			continue
 		case <-ticker.C:
 		}
 		if err := m.queue.Tidy(); err != nil {

@@ -69,7 +69,7 @@ func (l *Lease) Open() (*Body, error) {
 	if l.text != nil {
 		return textBody(l.text), nil
 	}
-	f, err := l.q.modify(l.m.key)
+	f, err := l.q.modify(l.m)
 	return newBody(f, err, l.m.start)
 }
 
@@ -183,6 +183,9 @@ func (q *Queue) lost(m *message, indexes []int, why error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.live[m.key] != m {
+		return
+	}
 	delete(q.live, m.key)
 	if err := q.putAside(m.key+messageSuffix, why); err != nil {
 		q.log.Error("unreadable message stays where it is", "message", m.key, "err", err)
@@ -228,10 +231,11 @@ func (l *Lease) End(outcomes map[int]Outcome) error {
 		m.slots[i], changed[i] = s, s
 	}
 	done := m.finishedWith(changed)
-	if done {
-		delete(q.live, m.key)
-	}
+	there := done && q.leave(m)
 	q.mu.Unlock()
+	if done && !there {
+		return nil
+	}
 	if done {
 		if n, ok := takenName(m.key); ok {
 			q.removeOf(n, customDir, mailprocDir)
@@ -283,7 +287,7 @@ func (q *Queue) write(m *message, indexes []int, sync bool) error {
 }
 
 func (q *Queue) writeNow(m *message, indexes []int, sync bool) error {
-	f, err := q.modify(m.key)
+	f, err := q.modify(m)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}

@@ -85,6 +85,7 @@ func (m *message) finishedWith(ending map[int]slot) bool {
 // forget removes the files of a message that is finished and out of the queue. What
 // cannot be removed is logged too, and says that it is finished.
 func (q *Queue) forget(m *message) error {
+	defer q.left(m)
 	err := q.forgetFile(m.key, messageSuffix)
 	if err != nil {
 		all := make([]int, len(m.slots))
@@ -110,7 +111,7 @@ func (q *Queue) forgetFile(key, suffix string) error {
 		q.log.Warn("finished message cannot be removed", "file", name, "err", err)
 	}
 	q.mu.Lock()
-	q.removed = true
+	q.removed++
 	q.mu.Unlock()
 	return err
 }

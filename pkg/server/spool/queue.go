@@ -79,12 +79,14 @@ type Queue struct {
 
 	mu      sync.Mutex
 	live    map[string]*message
+	ending  map[string]*message // out of the queue, whose files are about to go
 	due     dueHeap
 	parked  map[string][]parked // by destination
 	changed chan struct{}       // closed when something may have become due
 	lastKey int64
 	closed  bool
-	removed bool               // a file was removed since the folder was synced last
+	removed int64              // how many files were removed, or kept for new messages
+	gone    int64              // how many of them will be gone after a power cut, too
 	late    map[*message][]int // recipients whose states could not be written
 	first   func(*Lease) error // see DeliverFirst
 }
@@ -110,7 +112,7 @@ func Open(ctx context.Context, dir string, o Options) (*Queue, error) {
 	}
 	q := &Queue{
 		dir: filepath.Join(dir, liveDir), bad: filepath.Join(dir, badDir), fs: o.FS, log: o.Log, opts: o,
-		folders: durable.New(o.FS.Sync), live: make(map[string]*message), late: make(map[*message][]int), parked: make(map[string][]parked), spares: newSpares(), changed: make(chan struct{}),
+		folders: durable.New(o.FS.Sync), live: make(map[string]*message), ending: make(map[string]*message), late: make(map[*message][]int), parked: make(map[string][]parked), spares: newSpares(), changed: make(chan struct{}),
 	}
 	mode := o.dirMode()
 	for _, name := range []string{dir, q.dir} {
@@ -157,6 +159,7 @@ func (q *Queue) load(ctx context.Context) error {
 					return err
 				}
 			case m.finished():
+				q.ending[key] = m
 				q.forget(m) // the power went before it was removed
 			default:
 				q.live[key] = m
@@ -280,6 +283,26 @@ func (q *Queue) add(m *message) {
 	q.schedule(m)
 }
 
+// leave takes a message out of the queue, of which nothing is left to do, and reports
+// whether it was there: the caller removes its files then. The caller has the lock.
+func (q *Queue) leave(m *message) bool {
+	if q.live[m.key] != m {
+		return false
+	}
+	delete(q.live, m.key)
+	q.ending[m.key] = m
+	return true
+}
+
+// left ends what leave began: the name of the message is free.
+func (q *Queue) left(m *message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ending[m.key] == m {
+		delete(q.ending, m.key)
+	}
+}
+
 // schedule says when a message is due. The caller has the lock, or is the only one.
 func (q *Queue) schedule(m *message) {
 	next, ok := m.next()
@@ -343,15 +366,25 @@ func (q *Queue) Close() error {
 	return errors.Join(err, q.ids.close())
 }
 
-// Tidy makes the removal of finished messages durable. Until then a power cut may
-// bring them back, and the mailboxes are relied on to know what they have. It also
-// removes files that were kept for new messages where none came since the last call,
-// and writes what the queue remembers since it could not be written.
+// Sync makes the removal of finished messages durable, unless a message that came since
+// has done so. Until then a power cut may bring them back, and the mailboxes are relied
+// on to know what they have; other hosts do not.
+func (q *Queue) Sync() error {
+	q.mu.Lock()
+	all := q.gone == q.removed
+	q.mu.Unlock()
+	if all {
+		return nil
+	}
+	return q.syncFolder()
+}
+
+// Tidy does what Sync does. It also removes files that were kept for new messages where
+// none came since the last call, and writes what the queue remembers since it could not
+// be written.
 func (q *Queue) Tidy() error {
 	q.sweepSpares(false)
 	q.mu.Lock()
-	removed := q.removed
-	q.removed = false
 	maps.DeleteFunc(q.late, func(m *message, _ []int) bool { return q.live[m.key] != m })
 	late := slices.Collect(maps.Keys(q.late))
 	q.mu.Unlock()
@@ -361,16 +394,7 @@ func (q *Queue) Tidy() error {
 			errs = append(errs, err)
 		}
 	}
-	if !removed {
-		return errors.Join(errs...)
-	}
-	err := q.syncFolder()
-	if err != nil && !errors.Is(err, durable.ErrFailed) { // which no later sync would help
-		q.mu.Lock()
-		q.removed = true
-		q.mu.Unlock()
-	}
-	return errors.Join(append(errs, err)...)
+	return errors.Join(append(errs, q.Sync())...)
 }
 
 // dueHeap has the messages that wait, the one that is due first on top.

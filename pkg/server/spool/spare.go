@@ -63,13 +63,6 @@ func (s *spares) release(key string) *message {
 	return m
 }
 
-// busy reports whether the file of a message is open, or is being renamed.
-func (s *spares) busy(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open[key] != 0
-}
-
 // postpone reports whether the file of a finished message is open. Then the last
 // release returns the message.
 func (s *spares) postpone(m *message) bool {
@@ -120,15 +113,19 @@ func (s *spares) get(mode fs.FileMode) string {
 	return name
 }
 
-// syncing is called before the folder is synced; what it returns, when that has succeeded.
-func (s *spares) syncing() (synced func()) {
+// syncing is called before the folder is synced; what it returns, when that is over.
+func (s *spares) syncing() (synced func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	names := s.fresh
 	s.fresh = nil
-	return func() {
+	return func(err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if err != nil {
+			s.fresh = append(s.fresh, names...)
+			return
+		}
 		s.ready = append(s.ready, names...)
 	}
 }
@@ -151,15 +148,21 @@ func (s *spares) sweep(all bool) []string {
 // syncFolder makes the names in the folder of the queue durable.
 func (q *Queue) syncFolder() error {
 	synced := q.spares.syncing()
-	if err := q.folders.Sync(q.dir); err != nil {
-		return err // the files are left to the next start
+	q.mu.Lock()
+	removed := q.removed
+	q.mu.Unlock()
+	err := q.folders.Sync(q.dir)
+	synced(err)
+	if err == nil {
+		q.mu.Lock()
+		q.gone = max(q.gone, removed)
+		q.mu.Unlock()
 	}
-	synced()
-	return nil
+	return err
 }
 
 // retire takes the files of a delivered message out of the queue. Like those that
-// forget removes they may be back after a power cut until [Queue.Tidy].
+// forget removes they may be back after a power cut until [Queue.Sync].
 // A file that is open is dealt with when it is closed.
 func (q *Queue) retire(m *message) error {
 	if q.spares.postpone(m) {
@@ -179,8 +182,9 @@ func (q *Queue) retire(m *message) error {
 		return q.forget(m)
 	}
 	q.mu.Lock()
-	q.removed = true
+	q.removed++
 	q.mu.Unlock()
+	defer q.left(m)
 	return q.forgetLog(m)
 }
 
@@ -205,17 +209,25 @@ func (f *heldFile) Close() error {
 }
 
 // modify opens the file of a message of the queue. It is not used again while it is open.
-func (q *Queue) modify(key string) (File, error) {
-	name := filepath.Join(q.dir, key+messageSuffix)
-	if !q.spares.hold(key) {
+// Of a message that is gone there is none, whatever has its name by now.
+func (q *Queue) modify(m *message) (File, error) {
+	name := filepath.Join(q.dir, m.key+messageSuffix)
+	if !q.spares.hold(m.key) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	f, err := q.fs.Modify(name)
+	q.mu.Lock()
+	gone := q.live[m.key] != m && q.ending[m.key] != m
+	q.mu.Unlock()
+	var f File
+	var err error = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	if !gone {
+		f, err = q.fs.Modify(name)
+	}
 	if err != nil {
-		q.letGo(key)
+		q.letGo(m.key)
 		return nil, err
 	}
-	return &heldFile{f, sync.OnceFunc(func() { q.letGo(key) })}, nil
+	return &heldFile{f, sync.OnceFunc(func() { q.letGo(m.key) })}, nil
 }
 
 // letGo ends a hold of the file of a message.

@@ -1,13 +1,16 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
+	"github.com/xmaild/xmaild/pkg/server/durable"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
@@ -189,6 +192,98 @@ func TestFilesOfFinishedMessagesAreKeptForMinutesOnly(t *testing.T) {
 	finish(t, q)
 	if names := files(t, live); len(names) != 0 {
 		t.Errorf("left behind of a large message: %q", names)
+	}
+}
+
+// TestFilesOfFinishedMessagesGoWhereTheFolderCouldNotBeSynced has no files for a while.
+func TestFilesOfFinishedMessagesGoWhereTheFolderCouldNotBeSynced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	disk := &shortFS{FS: OS()}
+	q, err := Open(t.Context(), dir, Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	put(t, q, letter("ann", "a"), "text")
+	finish(t, q)
+	disk.short.Store(true)
+	if err := q.Tidy(); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("Tidy without files: %v, want EMFILE", err)
+	}
+	disk.short.Store(false)
+	if err := q.Tidy(); err != nil {
+		t.Error(err)
+	}
+	if names := files(t, filepath.Join(dir, liveDir)); len(names) != 0 {
+		t.Errorf("left behind where no other message came: %q", names)
+	}
+}
+
+func TestFolderIsSyncedAfterRemovalsOnly(t *testing.T) {
+	disk := &shortFS{FS: OS()}
+	q, err := Open(t.Context(), filepath.Join(t.TempDir(), "spool"), Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	for _, step := range []struct {
+		what string
+		do   func()
+		want int32
+	}{
+		{"new message", func() { put(t, q, letter("ann", "a"), "text") }, 0},
+		{"end", func() { finish(t, q) }, 1},
+		{"nothing", func() {}, 0},
+		{"end, and a new message", func() {
+			put(t, q, letter("ann", "a"), "text")
+			finish(t, q)
+			put(t, q, letter("ann", "a"), "text")
+		}, 0},
+	} {
+		step.do()
+		before := disk.syncs.Load()
+		if err := q.Sync(); err != nil {
+			t.Error(err)
+		}
+		if n := disk.syncs.Load() - before; n != step.want {
+			t.Errorf("%s: %d syncs, want %d", step.what, n, step.want)
+		}
+	}
+}
+
+// A stuckFS has syncs that fail when they are told to.
+type stuckFS struct {
+	FS
+	begun chan bool
+	fail  chan bool
+}
+
+func (f *stuckFS) Sync([]string) error {
+	f.begun <- true
+	<-f.fail
+	return syscall.EMFILE
+}
+
+// TestRemovalIsNotDurableByASyncThatRuns asks for two syncs of one removal, of which the
+// first fails.
+func TestRemovalIsNotDurableByASyncThatRuns(t *testing.T) {
+	q, err := Open(t.Context(), filepath.Join(t.TempDir(), "spool"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := &stuckFS{OS(), make(chan bool, 2), make(chan bool)}
+	put(t, q, letter("ann", "a"), "text")
+	finish(t, q)
+	q.folders = durable.New(disk.Sync)
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- q.Sync() }()
+	<-disk.begun
+	go func() { second <- q.Sync() }()
+	close(disk.fail)
+	for n, result := range []chan error{first, second} {
+		if err := <-result; err == nil {
+			t.Errorf("sync %d says that the removal is durable", n+1)
+		}
 	}
 }
 

@@ -82,9 +82,7 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 			m.slots[i].state, m.slots[i].until = StateDeleted, 0
 		}
 		q.schedule(m)
-		if p.done = m.finished(); p.done {
-			delete(q.live, m.key)
-		}
+		p.done = m.finished() && q.leave(m)
 		all = append(all, p)
 	})
 	q.purge()
@@ -104,12 +102,6 @@ func (q *Queue) Delete(ctx context.Context, match func(*Item) bool) (Count, erro
 // mark writes what is to become of recipients into the file of a message. The file may
 // be gone: the message has ended meanwhile.
 func (q *Queue) mark(m *message, indexes []int) error {
-	q.mu.Lock()
-	ended := q.live[m.key] != m
-	q.mu.Unlock()
-	if ended {
-		return nil // and the name may be another one's by now
-	}
 	err := q.write(m, indexes, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -241,9 +233,7 @@ func (q *Queue) giveBack(m *message, indexes []int) {
 	}
 	done := false
 	if q.live[m.key] == m {
-		if done = m.finished(); done {
-			delete(q.live, m.key)
-		} else {
+		if done = m.finished() && q.leave(m); !done {
 			q.schedule(m)
 		}
 	}

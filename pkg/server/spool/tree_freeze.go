@@ -185,10 +185,7 @@ func (q *Queue) settle(n Name, digests map[string]string) {
 		s.state, s.until = StateFrozen, 0
 		m.slots[name.index] = s
 		q.schedule(m)
-		done := m.finished()
-		if done {
-			delete(q.live, m.key)
-		}
+		done := m.finished() && q.leave(m)
 		q.mu.Unlock()
 		if done {
 			q.forget(m)

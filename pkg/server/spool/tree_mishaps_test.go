@@ -182,6 +182,57 @@ func TestDeletionLeavesAloneWhatHasTheNameByNow(t *testing.T) {
 	}
 }
 
+// A removalFS has something done before a file is removed.
+type removalFS struct {
+	FS
+	before func()
+}
+
+func (f *removalFS) Remove(name string) error {
+	if before := f.before; before != nil {
+		f.before = nil
+		before()
+	}
+	return f.FS.Remove(name)
+}
+
+// TestFrozenMessageIsSubmittedWhenItsNameIsFree submits a message that was submitted and
+// frozen once before, while the files of the one before are being removed.
+func TestFrozenMessageIsSubmittedWhenItsNameIsFree(t *testing.T) {
+	disk := &removalFS{FS: OS()}
+	q, err := Open(t.Context(), filepath.Join(t.TempDir(), "spool"), Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	put(t, q, letter("ann", "a@x.test"), "text\r\n")
+	freeze := func(meanwhile func(Name)) Name {
+		l := lease(t, q)
+		n, err := l.Freeze(0, Attempt{})
+		disk.before = func() { meanwhile(n) }
+		if err == nil {
+			err = l.End(map[int]Outcome{0: {State: StateFrozen}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	n := freeze(func(Name) {})
+	if err := q.Submit(n); err != nil {
+		t.Fatal(err)
+	}
+	n = freeze(func(n Name) {
+		if err := q.Submit(n); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("Submit while files are removed: %v, want %v", err, fs.ErrExist)
+		}
+	})
+	if err := q.Submit(n); err != nil {
+		t.Errorf("Submit afterwards: %v", err)
+	}
+	want(t, "text", text(t, lease(t, q).Open), "text\r\n")
+}
+
 func TestFrozenFileThatIsNoMessageStays(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	path := filepath.Join(dir, "0/0/froz/x")

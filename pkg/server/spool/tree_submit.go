@@ -30,11 +30,11 @@ func (q *Queue) submission(n Name) (source, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, name := range liveNames(n, q.digests()) {
-		if m := q.live[name.key]; m != nil && name.index < len(m.slots) && m.slots[name.index].state == StateQueued {
+		if m := q.live[name.key]; m != nil && name.index < len(m.slots) && (m.slots[name.index].state == StateQueued || m.isLeased(name.index)) {
 			return source{}, fmt.Errorf("%s is in the queue: %w", n.File, fs.ErrExist)
 		}
 	}
-	if q.spares.busy(takenKey(n)) { // whoever has frozen it is about to remove the file of that name
+	if q.ending[takenKey(n)] != nil { // whoever has frozen it is about to remove the file of that name
 		return source{}, fmt.Errorf("%s is in the queue: %w", n.File, fs.ErrExist)
 	}
 	return source{n, frozenDir, path}, nil

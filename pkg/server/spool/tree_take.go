@@ -164,7 +164,7 @@ func (q *Queue) compare(m *message, file *spoolFile) error {
 	if m.from != file.From || len(m.recipients) != 1 || m.recipients[0] != file.Recipients[0].Address || m.id != file.ID {
 		return fmt.Errorf("%w: another message of that name is in the queue", errUnloadable)
 	}
-	f, err := q.modify(m.key)
+	f, err := q.modify(m)
 	body, err := newBody(f, err, m.start)
 	if err != nil {
 		return err
