@@ -121,7 +121,7 @@ func (c *conn) decide(ctx context.Context, l Login) (refusal *Error, counts bool
 	return &Error{Code: CodeLogin}, true // one text for all reasons
 }
 
-// delay waits until it is time to refuse a login line.
+// delay waits until it is time to refuse a login line, or the server shuts down.
 func (c *conn) delay(ctx context.Context, arrived time.Time) {
 	wait := time.Until(arrived.Add(c.s.limits.FailureDelay))
 	if wait <= 0 {
@@ -132,6 +132,7 @@ func (c *conn) delay(ctx context.Context, arrived time.Time) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	case <-c.s.stopping():
 	}
 }
 

@@ -82,6 +82,27 @@ func TestShutdownDrains(t *testing.T) {
 	}
 }
 
+func TestShutdownDoesNotWaitForTheDelayOfAFailedLogin(t *testing.T) {
+	failed := make(chan struct{})
+	s := startServer(t, func(s *Server) {
+		s.Limits.FailureDelay = time.Hour
+		s.LoginLog = func(e LoginEvent) {
+			if e.Status == LoginFailed {
+				close(failed)
+			}
+		}
+	})
+	w := s.connect(t)
+	w.want("+00000")
+	w.send("admin\twrong")
+	<-failed
+	if err := shutdown(t, s, patience); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	w.want("-00105 ")
+	w.wantEOF()
+}
+
 func TestShutdownIsBounded(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	cancelled := make(chan struct{})
