@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xmaild/xmaild/pkg/server/outbound"
+	"github.com/xmaild/xmaild/pkg/server/resolve/resolvetest"
 )
 
 // forward is a table that sends x.test to one host with options, at 192.0.2.50.
@@ -145,6 +146,16 @@ func checkSecrets(t *testing.T, w *world, results ...outbound.Result) {
 			t.Errorf("%q is in what is logged and told:\n%s", s, all)
 		}
 	}
+}
+
+// TestHostOfWhichTheNameIsTooLongForAFileHasNoLogin has the longest name that a host may
+// have.
+func TestHostOfWhichTheNameIsTooLongForAFileHasNoLogin(t *testing.T) {
+	label := strings.Repeat("x", 63)
+	domain := label + "." + label + "." + label + "." + label[:56] + ".test"
+	w := newWorld(t, resolvetest.Zones{domain + ".": zoneOf("192.0.2.1")}, nil, nil)
+	w.at("192.0.2.1", receive(t, nil).addr)
+	want(t, w.one(domain), outbound.Delivered)
 }
 
 func TestLoginThatFailsWaits(t *testing.T) {
