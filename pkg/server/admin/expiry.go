@@ -74,7 +74,7 @@ func (s *Service) SweepAccounts(ctx context.Context) ([]Swept, error) {
 			}
 			return tx.ChangeAccountMap(u)
 		})
-		if errors.Is(err, &Error{Kind: NoUser}) || errors.Is(err, &Error{Kind: NoDomain}) {
+		if gone := (*Error)(nil); errors.As(err, &gone) && slices.Contains([]Kind{NoRecord, NoUser, NoDomain}, gone.Kind) {
 			continue // it has been removed meanwhile
 		}
 		swept, errs = append(swept, more...), append(errs, err)

@@ -145,3 +145,33 @@ func TestSweepAsksTheClock(t *testing.T) {
 		}
 	}
 }
+
+func TestSweepPassesOverAccountsThatGo(t *testing.T) {
+	f := &fixture{t: t, dir: t.TempDir()}
+	const row = "192.0.2.1\t\"\"\tDENY\t1\texpires=1000\n"
+	for name, text := range map[string]string{
+		"domains.tab":                       "a.test\n",
+		"mailusers.tab":                     "a.test\tann\t\"1d\"\t1\tann\tU\na.test\tbob\t\"1d\"\t2\tbob\tU\n",
+		"domains/a.test/ann/pop3.ipmap.tab": row,
+		"domains/a.test/bob/pop3.ipmap.tab": row,
+	} {
+		f.put(name, text)
+	}
+	var meanwhile func() // when a table is about to be swept
+	root, err := mailroot.Open(t.Context(), f.dir, mailroot.Options{Clock: func() time.Time {
+		if do := meanwhile; do != nil {
+			meanwhile = nil
+			do()
+		}
+		return time.Unix(2000, 0)
+	}})
+	f.ok(err)
+	f.Service = New(root, Options{})
+	t.Cleanup(f.stop)
+	meanwhile = func() { f.ok(f.UserDel(t.Context(), "a.test", "ann")) }
+	swept, err := f.SweepAccounts(t.Context())
+	f.ok(err)
+	if got, want := fmt.Sprint(swept), "[{pop3:bob@a.test 1}]"; got != want {
+		t.Errorf("swept %s, want %s", got, want)
+	}
+}
