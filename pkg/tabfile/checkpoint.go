@@ -86,7 +86,7 @@ func (s *Store) takeEdits(ctx context.Context) []string {
 	for {
 		waiting := false
 		for _, t := range s.all() {
-			if s.sameOnDisk(t) {
+			if s.settled(t) {
 				continue
 			}
 			if s.watch(t) {

@@ -191,6 +191,7 @@ type batch struct {
 type version struct {
 	content *content
 	gone    bool
+	skipped []Error
 }
 
 // run executes transactions until one needs to wait for those before it.
@@ -261,10 +262,10 @@ func (s *Store) accept(b *batch, tx *Tx) {
 			continue
 		}
 		if _, ok := b.before[tt.t]; !ok {
-			b.before[tt.t] = version{tt.t.working, tt.t.gone}
+			b.before[tt.t] = version{tt.t.working, tt.t.gone, tt.t.skipped}
 			b.changed = append(b.changed, tt.t)
 		}
-		tt.t.working, tt.t.gone = tt.View.c, false
+		tt.t.working, tt.t.gone, tt.t.skipped = tt.View.c, false, tt.skipped
 	}
 	for i := range tx.ops {
 		if o := &tx.ops[i]; !o.changesRow() {
@@ -299,7 +300,7 @@ func (s *Store) write(b *batch) error {
 	if err != nil {
 		p.abandon()
 		for t, v := range b.before {
-			t.working, t.gone = v.content, v.gone
+			t.working, t.gone, t.skipped = v.content, v.gone, v.skipped
 		}
 		if s.Failure() == nil {
 			err = &WriteError{err}

@@ -31,7 +31,7 @@ func (s *Store) watcher() {
 
 // watch looks at one table, and reports whether its rows have changed.
 func (s *Store) watch(t *table) bool {
-	if s.sameOnDisk(t) {
+	if s.settled(t) {
 		return false
 	}
 	var e *edit
@@ -55,6 +55,12 @@ func (s *Store) takeNow(t *table) {
 	}
 }
 
+// settle takes back what was said of a table while its file was not the known one.
+func (s *Store) settle(t *table) {
+	t.odd.Store(false)
+	s.setProblems(t.name, t.skipped)
+}
+
 // An edit is a version of a table's file that somebody else has written.
 type edit struct {
 	name     string
@@ -76,13 +82,17 @@ func (s *Store) rested(t *table) *edit {
 	id, err := s.idOnDisk(t.name)
 	switch {
 	case err != nil || id == *t.known.Load() || (id == t.held && id != fileID{}):
-		if id == *t.known.Load() && t.gone {
-			t.setGone(false) // it came back as it was
+		if err == nil && id == *t.known.Load() && t.odd.Load() {
+			s.log.Info("file is what it was", "file", t.name)
+			t.held = fileID{}
+			t.setGone(false)
+			s.settle(t)
 		}
 		return nil
 	case id == fileID{}:
 		if !t.gone {
 			t.setGone(true)
+			t.odd.Store(true)
 			s.setProblems(t.name, []Error{{File: t.name, Msg: "file is gone; its last rows stay in force"}})
 			s.log.Error("table is gone; its last rows stay in force", "file", t.name)
 		}
@@ -153,6 +163,7 @@ func (s *Store) take(t *table, e *edit) bool {
 	if problem := e.hold(); problem != nil {
 		if t.held != e.id {
 			t.held = e.id
+			t.odd.Store(true)
 			problems := []Error{*problem}
 			for _, other := range e.problems {
 				if other != *problem {
@@ -168,7 +179,8 @@ func (s *Store) take(t *table, e *edit) bool {
 		s.log.Error("edit cannot be taken", "file", t.name, "err", err)
 		return false
 	}
-	s.report(t.name, e.problems)
+	t.odd.Store(false)
+	s.report(t, e.problems)
 	s.log.Info("table was edited", "file", t.name, "rows", e.content.rows)
 	return true
 }

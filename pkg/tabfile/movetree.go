@@ -214,11 +214,27 @@ func (s *Store) rehome(from, to string) {
 			t.pending = append(t.pending, o)
 		}
 		t.known.Store(old.known.Load())
+		t.odd.Store(old.odd.Load())
+		t.skipped = moved(old.skipped, t.name)
 		t.publish()
 		delete(s.onDemand, old.name)
-		delete(s.problems, old.name)
 		s.onDemand[t.name] = t
 	}
+	for name, problems := range maps.Clone(s.problems) {
+		if rest, ok := strings.CutPrefix(name, from+"/"); ok {
+			delete(s.problems, name)
+			s.keepProblems(to+"/"+rest, moved(problems, to+"/"+rest))
+		}
+	}
+}
+
+// moved returns the problems of a file that has another name now.
+func moved(problems []Error, name string) []Error {
+	problems = slices.Clone(problems)
+	for i := range problems {
+		problems[i].File = name
+	}
+	return problems
 }
 
 // followMoves gives the steps of a journal the names that their files have after

@@ -297,6 +297,10 @@ func (p *plan) apply() error {
 			t.sum = st.sum
 			t.pending = nil
 			t.epoch++
+			if p.whole[t.name] != nil {
+				t.held = fileID{}
+				p.s.settle(t)
+			}
 		} else {
 			t.pending = append(t.pending, p.rows[t]...)
 		}
@@ -325,9 +329,14 @@ func (p *plan) apply() error {
 func (s *Store) forget(dir string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgets++
 	for name := range s.onDemand {
 		if strings.HasPrefix(name, dir+"/") {
 			delete(s.onDemand, name)
+		}
+	}
+	for name := range s.problems { // also of tables that were dropped meanwhile
+		if strings.HasPrefix(name, dir+"/") {
 			delete(s.problems, name)
 		}
 	}

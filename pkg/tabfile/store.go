@@ -92,6 +92,7 @@ type Store struct {
 	mu       sync.Mutex
 	onDemand map[string]*table
 	crowd    int // of so many tables on demand some are dropped
+	forgets  int // how often folders came, went or moved
 	problems map[string][]Error
 	failure  error
 
@@ -172,6 +173,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("load table: %w", err)
 		}
+		s.report(t, t.skipped)
 		s.tables[name] = t
 	}
 	s.sweepTmp()
@@ -213,7 +215,7 @@ func (s *Store) File(name string, schema *Schema) (*View, error) {
 		return nil, err
 	}
 	looked := time.Since(s.opened)
-	if !s.sameOnDisk(t) {
+	if !s.settled(t) {
 		if err := s.step(func() { s.takeNow(t) }); err != nil {
 			return nil, err
 		}
@@ -245,7 +247,7 @@ func (s *Store) demand(name string, schema *Schema) (*table, error) {
 		return t, nil
 	}
 	s.mu.Lock()
-	t := s.onDemand[name]
+	t, forgets := s.onDemand[name], s.forgets
 	s.mu.Unlock()
 	if t != nil {
 		return t, nil
@@ -259,7 +261,12 @@ func (s *Store) demand(name string, schema *Schema) (*table, error) {
 	if t := s.onDemand[name]; t != nil {
 		return t, nil // another one was faster
 	}
+	if s.forgets != forgets {
+		return loaded, nil // perhaps its folder has come or gone since it was read
+	}
 	s.onDemand[name] = loaded
+	s.keepProblems(name, loaded.skipped)
+	s.logSkipped(loaded.skipped)
 	if len(s.onDemand) >= s.crowd {
 		select {
 		case s.crowded <- struct{}{}:
@@ -311,6 +318,10 @@ func (s *Store) Problems() []Error {
 func (s *Store) setProblems(name string, problems []Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.keepProblems(name, problems)
+}
+
+func (s *Store) keepProblems(name string, problems []Error) {
 	if len(problems) == 0 {
 		delete(s.problems, name)
 		return
@@ -360,8 +371,10 @@ type table struct {
 	known     atomic.Pointer[fileID]
 	behind    atomic.Bool  // pending is not empty
 	looked    atomic.Int64 // when the file was last found to be the known one, since Store.opened; 0: never
+	odd       atomic.Bool  // the file was found to be gone, or to hold an edit that cannot be taken
 
 	gone    bool      // the file vanished
+	skipped []Error   // rows of the file in force that cannot be read
 	sum     sum       // of the file; zero where it was not needed yet
 	pending []op      // changes that the file does not show
 	epoch   int       // counts the times that the whole file was replaced
@@ -413,6 +426,10 @@ func (s *Store) sameOnDisk(t *table) bool {
 	return err == nil && id == *t.known.Load()
 }
 
+// settled reports whether the file of a table is the one that we know, and was when
+// somebody last looked.
+func (s *Store) settled(t *table) bool { return !t.odd.Load() && s.sameOnDisk(t) }
+
 // load reads a table from its file.
 func (s *Store) load(name string, schema *Schema) (*table, error) {
 	t := &table{name: name, schema: schema}
@@ -425,9 +442,7 @@ func (s *Store) load(name string, schema *Schema) (*table, error) {
 		return nil, err
 	default:
 		id = idOf(info)
-		var problems []Error
-		t.working, problems = parse(schema, name, text)
-		s.report(name, problems)
+		t.working, t.skipped = parse(schema, name, text)
 		if len(text) > directMax {
 			t.sum = sumOf(text)
 		}
@@ -438,8 +453,13 @@ func (s *Store) load(name string, schema *Schema) (*table, error) {
 }
 
 // report logs and keeps the rows of a table that were skipped.
-func (s *Store) report(name string, problems []Error) {
-	s.setProblems(name, problems)
+func (s *Store) report(t *table, problems []Error) {
+	t.skipped = problems
+	s.setProblems(t.name, problems)
+	s.logSkipped(problems)
+}
+
+func (s *Store) logSkipped(problems []Error) {
 	for i := range problems {
 		s.log.Warn("row skipped", "row", problems[i].Error())
 	}

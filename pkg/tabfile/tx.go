@@ -98,6 +98,7 @@ type TxTable struct {
 	saved   int  // the Attempt that can take back what changes
 	made    *madeFile
 	moved   []map[*line]*line // lines that got new positions, and what became of them
+	skipped []Error           // rows that cannot be read
 }
 
 // Table returns the table of that name, one of [Options.Tables].
@@ -146,7 +147,7 @@ func (tx *Tx) look(t *table, size int64) {
 		return
 	}
 	tx.batch.looked[t] = true
-	if tx.s.sameOnDisk(t) {
+	if tx.s.settled(t) {
 		return
 	}
 	if e := tx.s.rested(t); e != nil && e.id.size <= size && len(tx.batch.records) == 0 {
@@ -162,7 +163,7 @@ func (tx *Tx) Changes(name string) bool {
 }
 
 func (tx *Tx) enter(t *table) *TxTable {
-	tt := &TxTable{tx: tx, name: t.name, t: t, shared: true}
+	tt := &TxTable{tx: tx, name: t.name, t: t, shared: true, skipped: t.skipped}
 	tt.show(t.working)
 	tt.View.gone = t.gone
 	tx.set(t.name, tt)

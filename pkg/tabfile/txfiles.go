@@ -210,7 +210,7 @@ func (tx *Tx) loadInto(name, text string) error {
 	}
 	tt.save()
 	tt.show(c)
-	tt.changed, tt.shared = true, false
+	tt.changed, tt.shared, tt.skipped = true, false, problems
 	return nil
 }
 
@@ -254,7 +254,7 @@ func (tx *Tx) RemoveFile(name string) error {
 		}
 		tt.save()
 		tt.show(newContent(schema))
-		tt.changed, tt.shared = true, false
+		tt.changed, tt.shared, tt.skipped = true, false, nil
 	}
 	tx.add(op{kind: opWrite, path: name})
 	return nil
