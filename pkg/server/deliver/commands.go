@@ -214,7 +214,11 @@ func (a *actions) Redirect(_ context.Context, m filter.Queued, r process.Redirec
 	e := m.Envelope
 	e.From, e.Mail, e.Recipients = r.From, "", nil
 	for _, to := range r.Targets {
-		e.Recipients = append(e.Recipients, spool.Recipient{Address: to})
+		copied := spool.Recipient{Address: to}
+		if !r.List { // the notifications are for the same sender
+			copied.Notify, copied.ORcpt = onward(m.To.Notify), m.To.ORcpt
+		}
+		e.Recipients = append(e.Recipients, copied)
 	}
 	top := []string{"X-Deliver-To: " + r.By}
 	where := r.By + " " + strings.Join(r.Targets, ",")
@@ -231,6 +235,24 @@ func (a *actions) Redirect(_ context.Context, m filter.Queued, r process.Redirec
 		}
 		return err
 	})
+}
+
+// onward returns what NOTIFY is of a copy that is redirected: the sender is told here of
+// the success (RFC 3461 5.2.7.2).
+func onward(notify string) string {
+	if notify == "" {
+		return ""
+	}
+	var words []string
+	for word := range strings.SplitSeq(notify, ",") {
+		if word = strings.TrimSpace(word); !strings.EqualFold(word, "SUCCESS") {
+			words = append(words, word)
+		}
+	}
+	if len(words) == 0 {
+		return "NEVER"
+	}
+	return strings.Join(words, ",")
 }
 
 func (a *actions) Relay(ctx context.Context, m filter.Queued, hosts, options string) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -238,5 +239,48 @@ func TestSenderWhoAsksIsToldWhatCommandsHaveDone(t *testing.T) {
 		if got[user] != action {
 			t.Errorf("of the mail to %s the sender is told %q, want %q", user, got[user], action)
 		}
+	}
+}
+
+// TestRedirectedMailFailsAsItsSenderWantsToKnow has copies that no host takes.
+func TestRedirectedMailFailsAsItsSenderWantsToKnow(t *testing.T) {
+	f := newFixture(t)
+	cases := []struct{ rows, notify, want string }{
+		{"\"redirect\"\t", "", "failed"},
+		{"\"redirect\"\t", "NEVER", ""},
+		{"\"redirect\"\t", "SUCCESS", "expanded"},
+		{"\"redirect\"\t", "SUCCESS,FAILURE", "expanded failed"},
+		{"\"mailbox\"\n\"lredirect\"\t", "NEVER", ""},
+	}
+	for n, c := range cases {
+		f.net.results[fmt.Sprintf("r%d@far.test", n)] = []outbound.Result{refused}
+		f.write(fmt.Sprintf("domains/foo.test/u%d/mailproc.tab", n), fmt.Sprintf("%s\"r%d@far.test\"\n", c.rows, n))
+		f.take(spool.Envelope{ID: f.queue.NextID('S'), Time: f.clock(), From: "u9@foo.test", Recipients: []spool.Recipient{
+			{Address: fmt.Sprintf("u%d@foo.test", n), Notify: c.notify, ORcpt: fmt.Sprintf("rfc822;first%d@foo.test", n)},
+		}}, "Subject: x\r\n\r\n")
+	}
+	for range 3 {
+		f.run(f.boxes())
+	}
+	told := make([][]string, len(cases))
+	for _, text := range f.notices("u9") {
+		_, original, _ := strings.Cut(text, "Original-Recipient: rfc822; first")
+		_, action, _ := strings.Cut(text, "Action: ")
+		action, _, _ = strings.Cut(action, "\r\n")
+		n, err := strconv.Atoi(original[:min(1, len(original))])
+		if err != nil {
+			t.Errorf("a notification does not say whom the message was for at first:\n%s", text)
+			continue
+		}
+		told[n] = append(told[n], action)
+	}
+	for n, c := range cases {
+		slices.Sort(told[n])
+		if got := strings.Join(told[n], " "); got != c.want {
+			t.Errorf("%q with NOTIFY=%s: the sender is told %q, want %q", c.rows, c.notify, got, c.want)
+		}
+	}
+	if got := f.notices("u4"); len(got) != 1 || !strings.Contains(got[0], "Action: failed") {
+		t.Errorf("the account in whose name mail is sent on is told %q, want of the failure", got)
 	}
 }

@@ -240,6 +240,25 @@ func TestListSendsOneCopyToItsMembers(t *testing.T) {
 	}
 }
 
+// TestListHeaderHoldsWhateverTheListIsCalled has a route before the address, as the
+// reference puts it there for a gateway.
+func TestListHeaderHoldsWhateverTheListIsCalled(t *testing.T) {
+	f := newFixture(t)
+	if err := f.admin.UserAdd(t.Context(), "foo.test", "r&d", "x", "M"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.admin.MemberAdd(t.Context(), "foo.test", "r&d", "u1@foo.test", "RW"); err != nil {
+		t.Fatal(err)
+	}
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "@gw.test:r&d@foo.test")
+	f.run(f.boxes())
+	want := "Reply-To: r&d@foo.test\r\nList-Id: <r&d.foo.test>\r\nList-Post: <mailto:r%26d@foo.test>\r\n" +
+		"List-Unsubscribe: <mailto:postmaster@foo.test?subject=unsubscribe%20r%26d@foo.test>\r\n"
+	if got := f.mail("u1"); len(got) != 1 || !strings.Contains(got[0], want) {
+		t.Errorf("a member got %q, want %q in it", got, want)
+	}
+}
+
 func TestListsThatContainEachOtherEnd(t *testing.T) {
 	f := newFixture(t)
 	for list, member := range map[string]string{"one": "two@foo.test", "two": "one@foo.test"} {
@@ -362,6 +381,23 @@ func TestQueueIsKeptAsLongAsTheVariablesSay(t *testing.T) {
 	f.run(f.boxes())
 	if f.queue.Len() != 1 {
 		t.Errorf("%d messages in the queue after the first attempt at what was put back, want 1", f.queue.Len())
+	}
+}
+
+// TestNoticeOfADelaySaysUntilWhenMailIsTried has mail that was put back into the queue.
+func TestNoticeOfADelaySaysUntilWhenMailIsTried(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["x@elsewhere.test"] = []outbound.Result{{State: outbound.Temporary, Code: 450, Reply: "450 later", Host: "mx.elsewhere.test"}}
+	if err := f.admin.SetServerVars(t.Context(), admin.Setting{Name: "NotifyTryPattern", Value: "1"}, admin.Setting{Name: "QueueLife", Value: "48"}); err != nil {
+		t.Fatal(err)
+	}
+	f.take(spool.Envelope{ID: "S1", Time: f.clock().Add(-1000 * time.Hour), Back: f.clock(), From: "u1@foo.test", Recipients: []spool.Recipient{{Address: "x@elsewhere.test"}}},
+		"Subject: late\r\n\r\n")
+	want := "Will-Retry-Until: " + f.clock().Add(48*time.Hour).Format("Mon, 2 Jan 2006 15:04:05 -0700") + "\r\n"
+	f.run(f.boxes())
+	f.run(f.boxes())
+	if got := f.notices("u1"); len(got) != 1 || !strings.Contains(got[0], want) {
+		t.Errorf("notifications are %q, want one with %q", got, want)
 	}
 }
 

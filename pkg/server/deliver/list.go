@@ -171,7 +171,7 @@ func replyTo(vars mailroot.Variables) bool {
 func (d *Deliverer) listHeader(y delivery, list mailroot.User, owner string, vars mailroot.Variables) []string {
 	top := []string{"Delivered-To: " + owner}
 	if replyTo(vars) {
-		top = append(top, "Reply-To: "+y.to().Address)
+		top = append(top, "Reply-To: "+unrouted(y.to().Address))
 	}
 	top = append(top, fmt.Sprintf("List-Id: <%s.%s>", list.Name, list.Domain), "List-Post: <"+mailto(owner)+">")
 	admin := d.root.Vars().String("PostMaster")
@@ -179,12 +179,15 @@ func (d *Deliverer) listHeader(y delivery, list mailroot.User, owner string, var
 		admin = sender
 	}
 	if admin != "" {
-		top = append(top, fmt.Sprintf("List-Unsubscribe: <%s?subject=%s>", mailto(admin), url.PathEscape("unsubscribe "+owner)))
+		top = append(top, fmt.Sprintf("List-Unsubscribe: <%s?subject=%s>", mailto(admin), mailtoText("unsubscribe "+owner)))
 	}
 	return append(top, "Precedence: list")
 }
 
-func mailto(addr string) string { return "mailto:" + url.PathEscape(addr) }
+func mailto(addr string) string { return "mailto:" + mailtoText(addr) }
+
+// mailtoText is a text as it stands in a URL of RFC 6068.
+func mailtoText(s string) string { return strings.ReplaceAll(url.PathEscape(s), "&", "%26") }
 
 // errLoop is the error of a message that comes back to where it has been.
 var errLoop = &failure{permanent: true, status: "5.4.6", reason: bounce.ReasonLoop}

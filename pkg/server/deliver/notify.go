@@ -65,7 +65,7 @@ func (d *Deliverer) delayed(y delivery, f *failure, attempt int, next time.Time)
 	r := d.notice(y, f)
 	r.Action, r.Attempt, r.Next = bounce.Delayed, attempt, next
 	if life := vars.Number("QueueLife"); life > 0 {
-		r.Until = y.Time.Add(time.Duration(life) * time.Hour)
+		r.Until = y.Since().Add(time.Duration(life) * time.Hour)
 	}
 	err := d.write(y, -1, y.From, false, r)
 	r.Reason = f.forAdmin()
