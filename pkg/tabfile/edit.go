@@ -47,12 +47,25 @@ func (s *Store) watch(t *table) bool {
 	return taken
 }
 
-// takeNow is watch for the goroutine that commits.
-func (s *Store) takeNow(t *table) {
-	if e := s.rested(t); e != nil {
-		e.read(s)
-		s.take(t, e)
+// takeNow is watch for a table that few look at: most are small, and read at once.
+func (s *Store) takeNow(t *table) error {
+	var large *edit
+	err := s.step(func() {
+		e := s.rested(t)
+		switch {
+		case e == nil:
+		case e.id.size > directMax:
+			large = e
+		default:
+			e.read(s)
+			s.take(t, e)
+		}
+	})
+	if err != nil || large == nil {
+		return err
 	}
+	large.read(s)
+	return s.step(func() { s.take(t, large) })
 }
 
 // settle takes back what was said of a table while its file was not the known one.

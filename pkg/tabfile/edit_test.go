@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // An editorFS is the real file system with somebody who saves a table of his own
@@ -119,4 +120,38 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// TestLargeEditHoldsUpNobody changes a table while a large one is read that was edited.
+func TestLargeEditHoldsUpNobody(t *testing.T) {
+	root := t.TempDir()
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	writeTestFile(t, root, "domains/a.org/user.tab", "\"a\"\n")
+	disk := &readHookFS{FS: OS()}
+	s := openIdle(t, root, disk)
+	file := func() *View {
+		t.Helper()
+		v, err := s.File("domains/a.org/user.tab", plainSchema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	file()
+	var result error
+	disk.read = func(name string) {
+		if filepath.Base(name) == "user.tab" {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			result = s.Update(ctx, addUser("a.org", "bob", 2))
+		}
+	}
+	writeTestFile(t, root, "domains/a.org/user.tab", largeRows)
+	waitFor(t, "the edit", func() bool { return file().Len() > 1 })
+	if result != nil {
+		t.Errorf("a change while a large table is read: %v", result)
+	}
+	if n := s.Table("users.tab").Len(); n < 2 {
+		t.Error("nothing was changed while the table was read")
+	}
 }

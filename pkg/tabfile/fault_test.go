@@ -279,3 +279,22 @@ func copyTree(t *testing.T, root string) string {
 	}
 	return dst
 }
+
+// TestStartAfterACrashWithoutAFolder removes the folder of a table by hand, which the
+// journal has changes of.
+func TestStartAfterACrashWithoutAFolder(t *testing.T) {
+	for _, rows := range []string{"\"a\"\n", largeRows} {
+		root := t.TempDir()
+		writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+		writeTestFile(t, root, "domains/a.org/user.tab", rows)
+		s := openIdle(t, root, OS())
+		mustUpdate(t, s, addRow("domains/a.org/user.tab", "x"))
+		mustUpdate(t, s, addUser("a.org", "bob", 2))
+		crashed := copyTree(t, root)
+		if err := os.RemoveAll(filepath.Join(crashed, "domains/a.org")); err != nil {
+			t.Fatal(err)
+		}
+		openStore(t, crashed)
+		wantFile(t, crashed, "users.tab", "\"a.org\"\t\"ann\"\t1\n\"a.org\"\t\"bob\"\t2\n")
+	}
+}

@@ -162,6 +162,11 @@ func (s *Store) redoFiles(files map[string]*recovery, number uint64) error {
 	results := make(map[string]string)
 	var images []op
 	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if _, err := s.fs.Stat(s.disk(path.Dir(name))); errors.Is(err, fs.ErrNotExist) {
+			// The journal makes the folders that it knows of. Without a start nothing else is served.
+			s.log.Error("the folder of a file is gone, and changes that were not written with it", "file", name)
+			continue
+		}
 		text, exists, change, err := s.redo(files[name])
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

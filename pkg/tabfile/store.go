@@ -216,7 +216,7 @@ func (s *Store) File(name string, schema *Schema) (*View, error) {
 	}
 	looked := time.Since(s.opened)
 	if !s.settled(t) {
-		if err := s.step(func() { s.takeNow(t) }); err != nil {
+		if err := s.takeNow(t); err != nil {
 			return nil, err
 		}
 	}
@@ -444,6 +444,9 @@ func (s *Store) load(name string, schema *Schema) (*table, error) {
 		id = idOf(info)
 		t.working, t.skipped = parse(schema, name, text)
 		if len(text) > directMax {
+			if err := s.syncFile(name); err != nil { // as with an edit
+				return nil, err
+			}
 			t.sum = sumOf(text)
 		}
 	}
