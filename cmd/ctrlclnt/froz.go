@@ -261,7 +261,7 @@ func (p *program) changeFrozen(ctx context.Context, client *ctrl.Client, o *opti
 	command := map[string]string{"submit": "frozsubmit", "delete": "frozdel"}[o.words[1]]
 	pipe := client.Pipeline(ctx)
 	defer pipe.Stop()
-	done, gone := 0, 0
+	sent, done, gone := 0, 0, 0
 	var failed error
 	receive := func() error {
 		_, err := pipe.Receive()
@@ -290,6 +290,7 @@ func (p *program) changeFrozen(ctx context.Context, client *ctrl.Client, o *opti
 		if err := pipe.Send(command, row[frozLevel0], row[frozLevel1], row[frozFile]); err != nil {
 			return err
 		}
+		sent++
 	}
 	for pipe.Len() > 0 {
 		if err := receive(); err != nil {
@@ -297,6 +298,10 @@ func (p *program) changeFrozen(ctx context.Context, client *ctrl.Client, o *opti
 		}
 	}
 	p.tellFroz(o, done, "are", gone)
+	if left := len(rows) - sent; left > 0 && failed == nil { // stopped by a signal
+		fmt.Fprintf(p.stderr, "%s: froz: %d messages are left\n", p.name, left)
+		return &toldError{exitFailure}
+	}
 	return failed
 }
 
