@@ -175,7 +175,7 @@ func (f failure) ofHost() failure {
 
 // replied reports whether the failure is a reply of the host, after which the
 // connection is as good as before.
-func (f failure) replied() bool { return f.code != 0 && f.code != 421 }
+func (f failure) replied() bool { return f.code != 0 && f.code != 421 && f.code != 221 }
 
 var enhancedCode = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
 

@@ -174,8 +174,19 @@ func (a *attempt) connect(t target) (c *conn, reused bool, err error) {
 		return nil, false, err
 	}
 	p := profile{endpoint: endpoint{t.addr, t.Bind}, host: t.Name, tls: t.TLS, helo: a.m.Helo, login: login.key()}
-	if c, err = a.pool.take(p); c != nil || err != nil {
-		return c, c != nil, err
+	for {
+		if c, err = a.pool.take(p); err != nil {
+			return nil, false, err
+		}
+		if c == nil {
+			break
+		}
+		if !heard(c.raw) {
+			return c, true, nil
+		}
+		// What the host says unasked is that it has waited for long enough, and no answer to
+		// what comes now.
+		a.pool.put(c, false)
 	}
 	c, err = a.open(a.ctx, t, p, login, false)
 	if errors.Is(err, errHandshake) && t.TLS != TLSRequired && a.ctx.Err() == nil {

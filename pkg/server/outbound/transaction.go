@@ -271,7 +271,7 @@ func taken(answer *smtp.DataResponse, err error) (code int, text string, ok bool
 // digit that the host has done it: a recipient whom the host has and we do not count would
 // get the message again.
 func unlessTaken(err error) error {
-	if reply := (*smtp.SMTPError)(nil); errors.As(err, &reply) && reply.Code/100 == 2 {
+	if reply := (*smtp.SMTPError)(nil); errors.As(err, &reply) && reply.Code/100 == 2 && reply.Code != 221 {
 		return nil
 	}
 	return err
