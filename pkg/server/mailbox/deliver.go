@@ -111,11 +111,21 @@ func (s *Store) place(ctx context.Context, b box, m Message) (int64, error) {
 	if err != nil {
 		return 0, s.discard(tmp, err)
 	}
-	if err := s.syncs.Sync(b.fresh()); err != nil {
+	if err := s.sync(b.fresh()); err != nil {
 		// Found there by the next attempt it would be taken for durable.
 		return 0, s.discard(to, err)
 	}
 	return size, nil
+}
+
+// sync makes the names in a folder of a mailbox durable. A sync passes over what is not
+// there, and the account may have got another name meanwhile, with its folders.
+func (s *Store) sync(dir string) error {
+	if err := s.syncs.Sync(dir); err != nil {
+		return err
+	}
+	_, err := s.fs.Stat(dir)
+	return err
 }
 
 // aside returns the name of a file while it is being written, which is not counted
@@ -218,7 +228,7 @@ func (s *Store) delivered(b box, name string) (bool, error) {
 	// A message that moves from new to cur meanwhile is seen in either.
 	for _, dir := range dirs {
 		if _, err := s.fs.Lstat(filepath.Join(dir, name)); err == nil {
-			return true, errors.Join(s.fs.Sync([]string{filepath.Join(dir, name)}), s.syncs.Sync(dir))
+			return true, errors.Join(s.fs.Sync([]string{filepath.Join(dir, name)}), s.sync(dir))
 		}
 	}
 	for _, dir := range dirs[1:] {
@@ -228,7 +238,7 @@ func (s *Store) delivered(b box, name string) (bool, error) {
 		}
 		for _, other := range names {
 			if baseName(other) == name {
-				return true, s.syncs.Sync(dir)
+				return true, s.sync(dir)
 			}
 		}
 	}

@@ -3,10 +3,13 @@ package mailbox
 import (
 	"errors"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/xmaild/xmaild/pkg/server/durable"
+	"github.com/xmaild/xmaild/pkg/server/mailroot"
 	"github.com/xmaild/xmaild/pkg/tabfile"
 )
 
@@ -82,5 +85,64 @@ func TestAFailedSyncIsNeverTakenForARemoval(t *testing.T) {
 			t.Errorf("removal %d: %v, want ErrFailed", n, err)
 		}
 		d.Close()
+	}
+}
+
+// A hookFS runs a function once, before the first sync of one folder.
+type hookFS struct {
+	tabfile.FS
+	dir    string
+	before func()
+	synced []string
+}
+
+func (h *hookFS) Sync(names []string) error {
+	if before := h.before; before != nil && slices.Contains(names, h.dir) {
+		h.before = nil
+		before()
+	}
+	h.synced = append(h.synced, names...)
+	return h.FS.Sync(names)
+}
+
+// TestAMailboxThatMovesDuringADelivery renames an account when the message has its name
+// in the mailbox, and the name is not durable yet.
+func TestAMailboxThatMovesDuringADelivery(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		root := newRoot(t, plain)
+		disk := &hookFS{FS: tabfile.OS(), dir: fresh(root, plain)}
+		s := New(root, Options{FS: disk, Log: silent})
+		u := ann(t, root)
+		if err := s.Deliver(t.Context(), u, message("m0", crashBody)); err != nil { // the folders are durable
+			t.Fatal(err)
+		}
+		disk.before = func() {
+			err := root.Update(t.Context(), func(tx *mailroot.Tx) error {
+				fields := u.Row.Fields()
+				fields[1], fields[4] = "bob", "bob"
+				return errors.Join(tx.MoveTree("domains/example.test/ann", "domains/example.test/bob"),
+					tx.Table(mailroot.UsersTab).Replace(u.Row, fields...))
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.Deliver(t.Context(), u, message("m1", crashBody)); err == nil {
+			t.Error("a message counts as delivered whose name is perhaps not durable")
+		}
+		bob, ok := root.User("example.test", "bob")
+		if !ok {
+			t.Fatal("the account was not renamed")
+		}
+		disk.synced = nil
+		m := message("m1", crashBody)
+		m.Again = true
+		if err := s.Deliver(t.Context(), bob, m); err != nil {
+			t.Error(err)
+		}
+		dir := strings.Replace(disk.dir, "/ann/", "/bob/", 1)
+		if there := files(t, dir); len(there) != 2 || !slices.Contains(disk.synced, dir) {
+			t.Errorf("the mailbox holds %d messages, want two; synced were %v", len(there), disk.synced)
+		}
 	}
 }
