@@ -43,7 +43,14 @@ type shell struct {
 	out    io.Writer
 	screen *term.Terminal // nil where there is none
 	exit   int            // of the first failure, where there is no person
+
+	begun bool // a transaction, which the server collects
+	gone  bool // one whose connection is lost, until it is ended
 }
+
+// errGone is the answer to the commands of a transaction whose connection is lost: over
+// another one they would be done at once, and without those before.
+var errGone = errors.New("the connection in which the transaction began is lost, and nothing of it was done; rollback forgets it")
 
 func (p *program) runShell(o *options) int {
 	dialer, err := p.dialer(o)
@@ -290,11 +297,37 @@ func (s *shell) run(ctx context.Context, words []string) error {
 	if _, err := ctrl.EncodeLine(words...); err != nil {
 		return usagef("%v", err)
 	}
+	word := strings.ToLower(words[0])
+	ends := word == "rollback" || word == "commit" && len(words) == 1
+	if s.gone {
+		s.gone = word != "begin" && !ends
+		switch word {
+		case "begin": // anew
+		case "rollback":
+			return nil
+		default:
+			return errGone
+		}
+	}
+	begun := s.begun
 	err := s.exchange(ctx, words, c, known, content)
 	// The server ended the session before this command came, as after a long rest.
 	var e *ctrl.Error
-	if errors.As(err, &e) && e.Code == ctrl.CodeTimeout {
+	rested := errors.As(err, &e) && e.Code == ctrl.CodeTimeout
+	if rested && !begun {
 		err = s.exchange(ctx, words, c, known, content)
+	}
+	lost := s.client == nil
+	s.begun = !lost && (begun && !ends || word == "begin" && err == nil)
+	switch {
+	case !lost || !begun:
+	case word == "rollback":
+		return nil
+	case !ends:
+		s.gone = true
+		return errGone
+	case rested:
+		return errGone
 	}
 	if errors.As(err, &e) && s.o.tolerated(words, e.Code) {
 		return nil
