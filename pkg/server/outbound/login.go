@@ -20,10 +20,6 @@ import (
 // login there: method, user, password in clear (docs/reference/tables.md 3.12).
 const loginDir = "userauth/smtp/"
 
-// maxLoginName is how long the name of a host may be that has a file there: a file system
-// has names of 255 bytes, and ".tab" is part of it.
-const maxLoginName = 255 - len(".tab")
-
 // A login is what a table of userauth/smtp says.
 type login struct {
 	file           string
@@ -35,10 +31,10 @@ type login struct {
 // longest end of it. Nil: there is none.
 func (s *Sender) findLogin(h Host) (*login, error) {
 	for _, name := range loginNames(h) {
-		if len(name) > maxLoginName {
-			continue
-		}
 		file := loginDir + name + ".tab"
+		if !mailroot.IsComponent(name + ".tab") {
+			continue // too long for a file
+		}
 		view, err := s.root.Store.File(file, mailroot.SchemaFor(file))
 		if err != nil {
 			return nil, temporary("4.3.5", "the login at %s cannot be read from %s", h.Name, file)
