@@ -159,7 +159,7 @@ func (t Tables) LoginHook(typed string) ([]string, error) {
 func (t Tables) hook(action string, domains ...string) ([]string, error) {
 	var names []string
 	for _, domain := range domains {
-		if !IsComponent(domain) {
+		if !IsComponent(domain) || !IsComponent(domain+".tab") {
 			continue
 		}
 		for _, name := range []string{tabfile.Fold(domain), domain} {

@@ -111,6 +111,7 @@ func TestLoginHookIsThatOfTheTypedDomainThenOfTheRealOne(t *testing.T) {
 	for domain, want := range map[string]string{
 		"foo.test": "/foo", "FOO.test": "/foo", "alias.test": "/foo", "own.test": "/own", "bar.test": "", "b.test": "",
 		"none.test": "/all", "": "/all", "../smtp": "/all", "..": "/all", "foo.test/../foo.test": "/all", "/etc/passwd": "/all", "a\x00b": "/all",
+		strings.Repeat("x", 255): "/all", strings.Repeat("x", 252): "/all", strings.Repeat("x", 251): "/all", // too long with .tab
 	} {
 		words, err := r.LoginHook(domain)
 		got := ""
