@@ -106,6 +106,7 @@ func (s *Store) rested(t *table) *edit {
 		if !t.gone {
 			t.setGone(true)
 			t.odd.Store(true)
+			t.held = fileID{} // if that comes back it is told of again
 			s.setProblems(t.name, []Error{{File: t.name, Msg: "file is gone; its last rows stay in force"}})
 			s.log.Error("table is gone; its last rows stay in force", "file", t.name)
 		}
@@ -177,6 +178,7 @@ func (s *Store) take(t *table, e *edit) bool {
 		if t.held != e.id {
 			t.held = e.id
 			t.odd.Store(true)
+			t.setGone(false)
 			problems := []Error{*problem}
 			for _, other := range e.problems {
 				if other != *problem {

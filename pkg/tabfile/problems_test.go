@@ -164,3 +164,31 @@ func TestProblemsGoWithTheFolder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTableThatComesBackBrokenTakesChanges takes the file of a table away, and makes one
+// that cannot be taken: as with every such edit, the rows from before are in force, and
+// changes are made on them.
+func TestTableThatComesBackBrokenTakesChanges(t *testing.T) {
+	root := t.TempDir()
+	name, away := filepath.Join(root, "users.tab"), filepath.Join(root, "away")
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	s := openIdle(t, root, OS())
+	for id, put := range []func(){
+		func() { writeTestFile(t, root, "users.tab", "broken\n") },
+		func() {
+			if err := os.Rename(away, name); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		if err := os.Rename(name, away); err != nil {
+			t.Fatal(err)
+		}
+		waitProblems(t, s, "users.tab")
+		put()
+		waitProblems(t, s, "users.tab:1")
+		if err := s.Update(context.Background(), addUser("b.org", "bob", id)); err != nil {
+			t.Error(err)
+		}
+	}
+}
