@@ -65,7 +65,12 @@ func (s *Sender) startTLS(ctx context.Context, c *conn, t target, clear bool) er
 		c.tls = oneLine(fmt.Sprintf("%s %s, certificate not verified: %v",
 			tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), bad), maxReply)
 	}
-	return c.sayHello()
+	err := c.sayHello()
+	if alert := (*net.OpError)(nil); errors.As(err, &alert) && alert.Op == "remote error" {
+		// What is wrong with our end of the handshake a host says after it (RFC 8446 4.4.4).
+		return broken(err)
+	}
+	return err
 }
 
 // verify checks a chain, and that it is for the host.

@@ -32,6 +32,13 @@ func forwarded(t *testing.T, options, host string, files map[string]string) *wor
 	return w
 }
 
+// wantsOurs is a host that refuses the handshake after our part of it, as TLS 1.3 has it.
+func wantsOurs(w *world) *tls.Config {
+	c := w.ca.server("host.x.test")
+	c.ClientAuth = tls.RequireAnyClientCert
+	return c
+}
+
 func TestTLSIsUsedWhereItIsOfferedAndAllowed(t *testing.T) {
 	for _, c := range []struct {
 		name, options string
@@ -51,6 +58,8 @@ func TestTLSIsUsedWhereItIsOfferedAndAllowed(t *testing.T) {
 			c.MaxVersion = tls.VersionTLS11
 			return c
 		}, outbound.Delivered, false, false, ""},
+		{"wants a certificate of ours", "", wantsOurs, outbound.Delivered, false, false, ""},
+		{"required, wants a certificate of ours", ",NeedTLS=2", wantsOurs, outbound.Temporary, false, false, "4.7.5"},
 		{"none", "", nil, outbound.Delivered, false, false, ""},
 		{"forbidden", ",NeedTLS=0", func(w *world) *tls.Config { return w.ca.server("host.x.test") }, outbound.Delivered, false, false, ""},
 		{"required and good", ",NeedTLS=2", func(w *world) *tls.Config { return w.ca.server("host.x.test") }, outbound.Delivered, true, true, ""},
