@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/xmaild/xmaild/pkg/ctrl"
+	"github.com/xmaild/xmaild/pkg/ctrl/commands"
 )
 
 // What is left of a transaction when the server has ended the session is not done by
@@ -40,5 +43,33 @@ func TestShellDoesNotGoOnWithATransactionThatIsLost(t *testing.T) {
 	}
 	if n := strings.Count(stderr.String(), errGone.Error()); n != 4 {
 		t.Errorf("told %d times that the transaction is lost, want 4:\n%s", n, stderr.String())
+	}
+}
+
+// The server refuses a list between begin and commit, and with it the transaction.
+func TestCompletionSpoilsNoTransaction(t *testing.T) {
+	r := startTestRecorder(t)
+	r.reply(t, "domainlist", "list", `"example.org"`)
+	client, err := ctrl.Dial(t.Context(), r.plain, "admin", recorderPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s := &shell{p: &program{}, o: &options{}, client: client}
+	userdel, _ := commands.Lookup("userdel")
+	for _, step := range []struct {
+		command string
+		names   int
+	}{{"noop", 1}, {"begin", 0}, {"rollback", 1}, {"begin", 0}, {"commit", 1}} {
+		if err := s.run(t.Context(), []string{step.command}); err != nil {
+			t.Fatalf("%s: %v", step.command, err)
+		}
+		if names := s.argument(t.Context(), userdel, nil, "exa"); len(names) != step.names {
+			t.Errorf("after %s: %q fit, want %d", step.command, names, step.names)
+		}
+	}
+	const ask = "domainlist \"exa*\"\n"
+	if got, want := r.requests(t), "noop\n"+ask+"begin\nrollback\n"+ask+"begin\ncommit\n"+ask; got != want {
+		t.Errorf("the server got\n%swant\n%s", got, want)
 	}
 }

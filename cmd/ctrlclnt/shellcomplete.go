@@ -148,9 +148,10 @@ func (s *shell) argument(ctx context.Context, c commands.Command, before []strin
 }
 
 // column asks the server for a list and returns one of its columns. Without an answer there is
-// nothing to complete.
+// nothing to complete. In a transaction it is not asked: that would be refused, and spoil the
+// transaction.
 func (s *shell) column(ctx context.Context, column int, words ...string) []string {
-	if s.client == nil {
+	if s.client == nil || s.begun {
 		return nil
 	}
 	resp, err := s.client.Do(ctx, words...)
