@@ -185,6 +185,23 @@ func TestStrangersAreNotToldOfProgramsAndFiles(t *testing.T) {
 	}
 }
 
+// TestBusyHostHurriesNoOtherCommand has a file of commands for two hosts, of which the
+// first has as many connections as it may, and the other one wants the mail later.
+func TestBusyHostHurriesNoOtherCommand(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["u1@foo.test"] = []outbound.Result{{State: outbound.Busy, Reply: "busy", Untried: true}, later}
+	f.write("domains/foo.test/u1/mailproc.tab", "\"smtprelay\"\t\"busy.test\"\n\"smtprelay\"\t\"grey.test\"\n")
+	f.put("Subject: x\r\n\r\n", "u2@foo.test", "u1@foo.test")
+	f.run(f.boxes())
+	var waiting []spool.Item
+	for item := range f.queue.Items(func(*spool.Item) bool { return true }) {
+		waiting = append(waiting, item)
+	}
+	if len(waiting) != 1 || waiting[0].State != spool.Waiting || waiting[0].Tries != 1 || len(f.sent()) != 0 {
+		t.Errorf("in the queue is %+v, sent is %q; want the message waiting after one attempt", waiting, f.sent())
+	}
+}
+
 func TestErrorsAdminIsToldOfCommandsThatFail(t *testing.T) {
 	f := newFixture(t)
 	f.set("ErrorsAdmin", "u9@foo.test")

@@ -35,6 +35,9 @@ func (f *failure) Error() string {
 	return text
 }
 
+// Busy tells the runner of commands that the failure is none to wait long for.
+func (f *failure) Busy() bool { return f.busy }
+
 // isBusy reports whether an attempt was none, since hosts have as many connections as
 // they may.
 func isBusy(err error) bool {

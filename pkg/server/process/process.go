@@ -15,7 +15,8 @@ const DefaultTimeout = 90 * time.Second
 // Actions deliver. The message that they get is as filters have left it. That a
 // function returns nil means that the command has been carried out, durably. An error
 // that is a [Permanent] says that it never will be; any other one that it can be tried
-// again. None of them runs filters: that has been done.
+// again, in a moment where it has a method Busy that says so: an Outcome has it only where
+// nothing else waits. None of them runs filters: that has been done.
 type Actions interface {
 	// Mailbox puts the message into the mailbox of the account.
 	Mailbox(ctx context.Context, m filter.Queued) error

@@ -114,7 +114,7 @@ func (x *attempt) step(ctx context.Context, c Command, rest []Command) *Outcome 
 	case err != nil:
 		err = fmt.Errorf("%s: %w", c, err)
 		x.log.Warn("command waits", "err", err)
-		if x.waits == nil {
+		if x.waits == nil || isBusy(x.waits) {
 			x.waits = err
 		}
 		if errors.As(err, new(heldError)) || ctx.Err() != nil {
@@ -126,6 +126,12 @@ func (x *attempt) step(ctx context.Context, c Command, rest []Command) *Outcome 
 		return &Outcome{Kind: Stop, Failed: x.failed}
 	}
 	return nil
+}
+
+// isBusy reports whether there was no attempt, and is to be one in a moment.
+func isBusy(err error) bool {
+	var b interface{ Busy() bool }
+	return errors.As(err, &b) && b.Busy()
 }
 
 // record keeps that commands have been carried out, or never will be.
