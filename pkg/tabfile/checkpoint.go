@@ -217,7 +217,8 @@ func (s *Store) rotate() (*checkpointJob, error) {
 			carried = append(carried, t.pending...)
 		}
 	}
-	if len(s.touched) == 0 && len(job.tables) == 0 && len(s.older) == 0 && s.segment.size < segmentMax {
+	if len(s.touched) == 0 && len(job.tables) == 0 && len(s.older) == 0 && s.segment.size < segmentMax &&
+		len(s.steps.names) == 0 { // which others may wait for, though an edit has taken them away
 		return nil, nil
 	}
 	next, err := s.newSegment(s.segment.number + 1)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func openWithFolders(t *testing.T, names ...string) (*Store, string) {
@@ -277,4 +278,42 @@ func TestFolderAtItsOldPlaceIsPutAside(t *testing.T) {
 	wantFile(t, crashed, "tmp/a.2.moved/note", "mine")
 	wantFile(t, crashed, "tmp/a.1.moved/note", "older")
 	wantGone(t, crashed, "d/a")
+}
+
+// TestMoveAfterAnEditThatHasTheChange moves a folder when an edit of a table in it has
+// what a change had put there: nothing is left to write.
+func TestMoveAfterAnEditThatHasTheChange(t *testing.T) {
+	root := t.TempDir()
+	const name = "domains/a.org/user.tab"
+	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
+	writeTestFile(t, root, name, "\"a\"\n")
+	o := testOptions(root, OS())
+	o.times.rest, o.times.idle, o.times.longest = time.Hour, time.Hour, time.Hour
+	s, err := Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := s.File(name, plainSchema); err != nil {
+		t.Fatal(err)
+	}
+	writeTestFile(t, root, name, "\"a\"\n\"b\"\n")
+	mustUpdate(t, s, addRow(name, "b"))
+	old := time.Now().Add(-2 * time.Hour) // so that the edit has rested
+	if err := os.Chtimes(filepath.Join(root, name), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.File(name, plainSchema); err != nil || v.Len() != 2 {
+		t.Fatalf("the edit was not taken: %d rows (%v)", v.Len(), err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.Update(ctx, func(tx *Tx) error { return tx.MoveTree("domains/a.org", "domains/b.org") }); err != nil {
+		t.Errorf("MoveTree: %v", err)
+	}
+	wantFile(t, root, "domains/b.org/user.tab", "\"a\"\n\"b\"\n")
 }
