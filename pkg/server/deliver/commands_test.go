@@ -202,6 +202,31 @@ func TestBusyHostHurriesNoOtherCommand(t *testing.T) {
 	}
 }
 
+// TestListInThePlaceOfAnAccountSends has a message wait of which an account has redirected
+// a copy, when a list gets its name.
+func TestListInThePlaceOfAnAccountSends(t *testing.T) {
+	f := newFixture(t)
+	f.net.results["u1@foo.test"] = []outbound.Result{later}
+	f.write("domains/foo.test/u1/mailproc.tab", "\"redirect\"\t\"u2@foo.test\"\n\"smtprelay\"\t\"grey.test\"\n")
+	f.put("Subject: x\r\n\r\n", "s@ext.test", "u1@foo.test")
+	f.run(f.boxes())
+	err := f.admin.UserDel(t.Context(), "foo.test", "u1")
+	if err == nil {
+		err = f.admin.UserAdd(t.Context(), "foo.test", "u1", "x", "M")
+	}
+	if err == nil {
+		err = f.admin.MemberAdd(t.Context(), "foo.test", "u1", "u3@foo.test", "RW")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.pass(24 * time.Hour)
+	f.run(f.boxes())
+	if len(f.mail("u2")) != 1 || len(f.mail("u3")) != 1 || f.queue.Len() != 0 {
+		t.Errorf("who the account redirected to has %d messages, a member %d, %d are queued; want 1, 1 and 0", len(f.mail("u2")), len(f.mail("u3")), f.queue.Len())
+	}
+}
+
 func TestErrorsAdminIsToldOfCommandsThatFail(t *testing.T) {
 	f := newFixture(t)
 	f.set("ErrorsAdmin", "u9@foo.test")

@@ -67,6 +67,12 @@ func (d *Deliverer) list(ctx context.Context, y delivery, list mailroot.User) (b
 	if err != nil {
 		return "", err
 	}
+	if y.Progress(y.place).Sum != 0 {
+		// Its steps are the commands of an account that had the name before.
+		if err := y.SetProgress(y.place, spool.Progress{}); err != nil {
+			return "", err
+		}
+	}
 	action := bounce.Action("")
 	err = d.sendOnce(y, owner, known, func() error {
 		err := d.derive(y, 0, copied, func(w io.Writer) error { return rewrite(w, io.NewSectionReader(text, 0, text.Size()), top, drop) })
