@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -255,5 +256,41 @@ func TestAccountChangedDuringTheLogin(t *testing.T) {
 				t.Errorf("sessions %+v, want one of nobody", list)
 			}
 		})
+	}
+}
+
+// A readBefore disables an account as soon as it is seen that its owner has read mail.
+type readBefore struct {
+	Login
+	disable func(mailroot.User)
+}
+
+func (l readBefore) PopBeforeSMTP(u mailroot.User, ip netip.Addr, life time.Duration) bool {
+	ok := l.Login.PopBeforeSMTP(u, ip, life)
+	l.disable(u)
+	return ok
+}
+
+func TestAccountDisabledDuringPopBeforeSMTP(t *testing.T) {
+	r := newRigSet(t, func(r *rig) {
+		write(t, r.dir, "domains/foo.test/alice/.ipconn", "127.0.0.1\n")
+		r.Login = readBefore{r.Login, func(u mailroot.User) {
+			err := r.Root.Update(t.Context(), func(tx *mailroot.Tx) error {
+				vars, err := tx.ChangeUserVars(u)
+				if err != nil {
+					return err
+				}
+				return vars.Append(mailroot.VarDisabled, "why")
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}}
+	})
+	c := r.greet(t)
+	c.ask("MAIL FROM:<alice@foo.test>", "250")
+	c.ask("RCPT TO:<someone@relay.test>", "550 5.7.1")
+	if list := r.conns.Registry.List(); len(list) != 1 || list[0].User != "" {
+		t.Errorf("sessions %+v, want one of nobody", list)
 	}
 }

@@ -73,11 +73,19 @@ func (x *session) popBeforeSMTP() {
 		return
 	}
 	u, ok := x.server.Root.Resolve(x.tx.from.Domain, x.tx.from.Local)
-	if !ok || u.IsList() || !x.server.Login.PopBeforeSMTP(u, x.conn.Remote().Addr(), x.server.popLife()) {
+	read := func() bool {
+		return x.server.Login.PopBeforeSMTP(u, x.conn.Remote().Addr(), x.server.popLife())
+	}
+	if !ok || u.IsList() || !read() {
 		return
 	}
 	who := login.Identity{User: u, IsAccount: true, Perms: x.server.Login.Perms(u), MaxMessage: -1}
 	who.Name = who.Address()
+	// Whoever disables the account meanwhile ends the sessions that are known as its own.
+	if x.conn.SetUser(who.Name); !read() {
+		x.conn.SetUser("")
+		return
+	}
 	if size := x.userVar(u, "MaxMessageSize"); size != "" {
 		who.MaxMessage = int64(atoi(size)) << 10
 	}
