@@ -187,6 +187,9 @@ func (q *Queue) lost(m *message, indexes []int, why error) {
 		return
 	}
 	delete(q.live, m.key)
+	if errors.Is(why, fs.ErrNotExist) {
+		q.log.Error("message is gone: somebody has removed its file", "message", m.id, "key", m.key, "from", m.from)
+	}
 	if err := q.putAside(m.key+messageSuffix, why); err != nil {
 		q.log.Error("unreadable message stays where it is", "message", m.key, "err", err)
 	}

@@ -182,6 +182,27 @@ func TestDeletionLeavesAloneWhatHasTheNameByNow(t *testing.T) {
 	}
 }
 
+func TestMessageWhoseFileIsRemovedByHandIsLogged(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	told := 0
+	hook := logHook{slog.DiscardHandler, map[string]func(){"message is gone: somebody has removed its file": func() { told++ }}}
+	q, err := Open(t.Context(), dir, Options{Log: slog.New(hook)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	put(t, q, letter("ann", "gone"), "text")
+	for _, name := range files(t, filepath.Join(dir, liveDir)) {
+		if err := os.Remove(filepath.Join(dir, liveDir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, q, letter("ann", "there"), "text")
+	if l := lease(t, q); l.Recipients[0].Address != "there" || told != 1 {
+		t.Errorf("leased to %s, told %d times; want the message that is there, and the other one in the log", l.Recipients[0].Address, told)
+	}
+}
+
 // A removalFS has something done before a file is removed.
 type removalFS struct {
 	FS
