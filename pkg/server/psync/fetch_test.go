@@ -343,6 +343,39 @@ func TestOpenLinesGetNoPasswordAtLevel1(t *testing.T) {
 	}
 }
 
+// TestLockThatCannotBeRemovedIsRemovedLater has a disk that refuses it for a while: a
+// folder that is not empty is in the place of the lock.
+func TestLockThatCannotBeRemovedIsRemovedLater(t *testing.T) {
+	s, there := newSite(t), newScripted(t, mailText, mailText)
+	s.link(there.addr, "CLR")
+	lock := filepath.Join(s.dir, locksDir, "bob@"+strings.ReplaceAll(there.addr, ":", "_")+".lock")
+	there.on(func(command string) (string, bool, bool) {
+		if command != "QUIT" {
+			return "", false, false
+		}
+		if err := os.Remove(lock); err != nil {
+			t.Error(err)
+		}
+		write(t, filepath.Join(lock, "x"), "")
+		return "", true, true // nothing is deleted there
+	})
+	s.fetch()
+	there.on(nil)
+	s.wantTaken(2)
+	s.fetch()
+	if there.left() != 2 {
+		t.Error("the lock does not keep others away")
+	}
+	if err := os.Remove(filepath.Join(lock, "x")); err != nil {
+		t.Fatal(err)
+	}
+	s.fetch()
+	s.wantTaken(0)
+	if n := there.left(); n != 0 {
+		t.Errorf("%d messages are left there, want none: nobody holds the lock", n)
+	}
+}
+
 func TestTenThousandMessagesThatStayAreCheap(t *testing.T) {
 	s, there := newSite(t), newScripted(t)
 	for n := range 10_000 {

@@ -29,6 +29,9 @@ func (f *Fetcher) lock(l mailroot.Link) (release func(), err error) {
 		return nil, errBusy
 	}
 	file := f.Root.Path(locksDir + "/" + base)
+	if _, left := f.left.LoadAndDelete(file); left {
+		f.unlock(file) // what a session of ours could not remove
+	}
 	err = f.writeLock(file)
 	switch {
 	case errors.Is(err, fs.ErrExist):
@@ -40,11 +43,18 @@ func (f *Fetcher) lock(l mailroot.Link) (release func(), err error) {
 		return func() { f.release(base) }, nil
 	}
 	return func() {
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			f.log.Warn("the lock file of a POP3 link is left over", "file", file, "err", err)
-		}
+		f.unlock(file)
 		f.release(base)
 	}, nil
+}
+
+// unlock removes a lock file of ours. Where that cannot be done now it is tried again by
+// the next session: the link would rest until the server is started again otherwise.
+func (f *Fetcher) unlock(file string) {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.left.Store(file, true)
+		f.log.Warn("the lock file of a POP3 link is left over", "file", file, "err", err)
+	}
 }
 
 func (f *Fetcher) acquire(key string) bool {
@@ -77,7 +87,7 @@ func (f *Fetcher) writeLock(file string) error {
 	// The reference writes the number of its thread.
 	_, err = io.WriteString(lock, fmt.Sprint(os.Getpid())+"\x00")
 	if err = errors.Join(err, lock.Close()); err != nil {
-		err = errors.Join(err, os.Remove(file))
+		f.unlock(file)
 	}
 	return err
 }

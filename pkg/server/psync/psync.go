@@ -115,6 +115,7 @@ type Fetcher struct {
 	o    Options
 	log  *slog.Logger
 	told sync.Map // warnings
+	left sync.Map // lock files of ours that could not be removed
 
 	slots    chan struct{}
 	sessions sync.WaitGroup
