@@ -47,25 +47,27 @@ func (s *Store) watch(t *table) bool {
 	return taken
 }
 
-// takeNow is watch for a table that few look at: most are small, and read at once.
+// takeNow is watch for a table that many may ask for at once. A small one is read where
+// all changes are made; of a large one the first of them waits for the reading, and the
+// others see the rows from before.
 func (s *Store) takeNow(t *table) error {
-	var large *edit
+	large := false
 	err := s.step(func() {
 		e := s.rested(t)
 		switch {
 		case e == nil:
 		case e.id.size > directMax:
-			large = e
+			large = true
 		default:
 			e.read(s)
 			s.take(t, e)
 		}
 	})
-	if err != nil || large == nil {
-		return err
+	if large && t.reading.TryLock() {
+		defer t.reading.Unlock()
+		s.watch(t)
 	}
-	large.read(s)
-	return s.step(func() { s.take(t, large) })
+	return err
 }
 
 // settle takes back what was said of a table while its file was not the known one.

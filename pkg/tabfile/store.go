@@ -371,6 +371,7 @@ type table struct {
 	known     atomic.Pointer[fileID]
 	behind    atomic.Bool  // pending is not empty
 	looked    atomic.Int64 // when the file was last found to be the known one, since Store.opened; 0: never
+	reading   sync.Mutex   // held by who reads a large edit for all who ask
 	odd       atomic.Bool  // the file was found to be gone, or to hold an edit that cannot be taken
 
 	gone    bool      // the file vanished
