@@ -40,7 +40,7 @@ func readHeader(r *bufio.Reader) ([]field, error) {
 		if first[0] == '\r' || first[0] == '\n' {
 			return fields, nil
 		}
-		line, err := r.ReadString('\n')
+		line, err := readLine(r, maxHeader-total)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fields, err
 		}
@@ -55,6 +55,19 @@ func readHeader(r *bufio.Reader) ([]field, error) {
 		}
 	}
 	return fields, nil
+}
+
+// readLine reads a line, or the first part of one that has more than most bytes.
+func readLine(r *bufio.Reader, most int) (string, error) {
+	var line strings.Builder
+	for line.Len() < most {
+		part, err := r.ReadSlice('\n')
+		line.Write(part)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line.String(), err
+		}
+	}
+	return line.String(), nil
 }
 
 // rewrite copies a message with lines added on top and fields left out.
