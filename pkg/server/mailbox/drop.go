@@ -230,7 +230,11 @@ func (d *Drop) locate() error {
 	for range 2 {
 		for i, dir := range dirs {
 			names, err := d.store.fs.ReadDir(dir)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, fs.ErrNotExist) {
+				// Where all of it is not there, it may be that the account has another name.
+				_, err = d.store.fs.Stat(d.box.dir)
+			}
+			if err != nil {
 				return err
 			}
 			for _, name := range names {

@@ -105,6 +105,48 @@ func (h *hookFS) Sync(names []string) error {
 	return h.FS.Sync(names)
 }
 
+// renameToBob gives ann's account another name, with its folder.
+func renameToBob(t *testing.T, root *mailroot.Root, u mailroot.User) {
+	t.Helper()
+	err := root.Update(t.Context(), func(tx *mailroot.Tx) error {
+		fields := u.Row.Fields()
+		fields[1], fields[4] = "bob", "bob"
+		return errors.Join(tx.MoveTree("domains/example.test/ann", "domains/example.test/bob"),
+			tx.Table(mailroot.UsersTab).Replace(u.Row, fields...))
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAMailboxThatMovesDuringASession renames an account while somebody reads its mail:
+// what is not removed does not count as removed.
+func TestAMailboxThatMovesDuringASession(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		root := newRoot(t, plain)
+		s := New(root, Options{Log: silent})
+		u := ann(t, root)
+		if err := s.Deliver(t.Context(), u, message("m1", crashBody)); err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.Open(t.Context(), u, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		renameToBob(t, root, u)
+		if err := d.Delete(0); err == nil {
+			t.Error("a message counts as removed that is still there")
+		}
+		if body, err := d.Open(0); err == nil || errors.Is(err, ErrGone) {
+			t.Errorf("opening a message of a mailbox that has moved: %v, want that it is not known", err)
+			if body != nil {
+				body.Close()
+			}
+		}
+		d.Close()
+	}
+}
+
 // TestAMailboxThatMovesDuringADelivery renames an account when the message has its name
 // in the mailbox, and the name is not durable yet.
 func TestAMailboxThatMovesDuringADelivery(t *testing.T) {
@@ -116,17 +158,7 @@ func TestAMailboxThatMovesDuringADelivery(t *testing.T) {
 		if err := s.Deliver(t.Context(), u, message("m0", crashBody)); err != nil { // the folders are durable
 			t.Fatal(err)
 		}
-		disk.before = func() {
-			err := root.Update(t.Context(), func(tx *mailroot.Tx) error {
-				fields := u.Row.Fields()
-				fields[1], fields[4] = "bob", "bob"
-				return errors.Join(tx.MoveTree("domains/example.test/ann", "domains/example.test/bob"),
-					tx.Table(mailroot.UsersTab).Replace(u.Row, fields...))
-			})
-			if err != nil {
-				t.Error(err)
-			}
-		}
+		disk.before = func() { renameToBob(t, root, u) }
 		if err := s.Deliver(t.Context(), u, message("m1", crashBody)); err == nil {
 			t.Error("a message counts as delivered whose name is perhaps not durable")
 		}
