@@ -44,13 +44,16 @@ type shell struct {
 	screen *term.Terminal // nil where there is none
 	exit   int            // of the first failure, where there is no person
 
-	begun bool // a transaction, which the server collects
-	gone  bool // one whose connection is lost, until it is ended
+	begun bool  // a transaction, which the server collects
+	over  error // why one is not gone on with, until it is ended; nil: there is none
 }
 
-// errGone is the answer to the commands of a transaction whose connection is lost: over
-// another one they would be done at once, and without those before.
-var errGone = errors.New("the connection in which the transaction began is lost, and nothing of it was done; rollback forgets it")
+// Why a transaction is not gone on with. What follows of it would be done at once, and
+// without what came before.
+var (
+	errGone    = errors.New("the connection in which the transaction began is lost, and nothing of it was done; rollback forgets it")
+	errSpoiled = usagef("a line of the transaction was refused, so nothing of it is done; rollback forgets it")
+)
 
 func (p *program) runShell(o *options) int {
 	dialer, err := p.dialer(o)
@@ -132,6 +135,7 @@ func (s *shell) read(ctx context.Context) error {
 				s.exit = f.exit
 			}
 			fmt.Fprintf(s.p.stderr, "standard input:%d: %s\n", n, s.explain(err))
+			s.spoil(ctx, err)
 		}
 		if !more {
 			break
@@ -144,6 +148,17 @@ func (s *shell) read(ctx context.Context) error {
 		return &toldError{s.exit}
 	}
 	return nil
+}
+
+// spoil ends a transaction of which a line could not be sent, as the server does where it
+// refuses one itself: without that line it is not what it was meant to be.
+func (s *shell) spoil(ctx context.Context, err error) {
+	var usage *usageError
+	var local *localError
+	if s.begun && (errors.As(err, &usage) || errors.As(err, &local)) {
+		s.run(ctx, []string{"rollback"})
+		s.over = errSpoiled
+	}
 }
 
 // talk runs what is typed. The terminal is in raw mode while a line is typed, and
@@ -299,14 +314,16 @@ func (s *shell) run(ctx context.Context, words []string) error {
 	}
 	word := strings.ToLower(words[0])
 	ends := word == "rollback" || word == "commit" && len(words) == 1
-	if s.gone {
-		s.gone = word != "begin" && !ends
+	if over := s.over; over != nil {
+		if word == "begin" || ends {
+			s.over = nil
+		}
 		switch word {
 		case "begin": // anew
 		case "rollback":
 			return nil
 		default:
-			return errGone
+			return over
 		}
 	}
 	begun := s.begun
@@ -324,7 +341,7 @@ func (s *shell) run(ctx context.Context, words []string) error {
 	case word == "rollback":
 		return nil
 	case !ends:
-		s.gone = true
+		s.over = errGone
 		return errGone
 	case rested:
 		return errGone

@@ -15,8 +15,24 @@ import (
 func TestShellDoesNotGoOnWithATransactionThatIsLost(t *testing.T) {
 	r := startTestRecorder(t)
 	r.reply(t, "userdel", "refuse 5 it was silent for too long")
+	told := runShellLines(t, r, "begin\naliasadd d a u\nuserdel d u\ndomaindel d\ncommit\nbegin\nuserdel d u\nrollback\nuserdel d v\naliasdel d a\n")
+	want := []string{
+		"help", "begin", `aliasadd "d" "a" "u"`, `userdel "d" "u"`, // lost, and the rest is not sent
+		"begin", `userdel "d" "u"`, // again
+		`userdel "d" "v"`, `userdel "d" "v"`, `aliasdel "d" "a"`, "", // outside of a transaction it is sent again
+	}
+	if got := r.requests(t); got != strings.Join(want, "\n") {
+		t.Errorf("sent\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+	if n := strings.Count(told, errGone.Error()); n != 4 {
+		t.Errorf("told %d times that the transaction is lost, want 4:\n%s", n, told)
+	}
+}
+
+// runShellLines has a shell run lines that are no person's, and returns what it told.
+func runShellLines(t *testing.T, r *recorder, lines string) string {
+	t.Helper()
 	name := filepath.Join(r.dir, "lines")
-	lines := "begin\naliasadd d a u\nuserdel d u\ndomaindel d\ncommit\nbegin\nuserdel d u\nrollback\nuserdel d v\naliasdel d a\n"
 	if err := os.WriteFile(name, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -33,16 +49,19 @@ func TestShellDoesNotGoOnWithATransactionThatIsLost(t *testing.T) {
 	var stderr strings.Builder
 	p := &program{name: "ctrlclnt", stdin: in, stdout: out, stderr: &stderr, lookup: environment("CTRL_PASSWORD=" + recorderPassword)}
 	p.run([]string{"-s", r.plain, "-u", "admin", "shell"})
-	want := []string{
-		"help", "begin", `aliasadd "d" "a" "u"`, `userdel "d" "u"`, // lost, and the rest is not sent
-		"begin", `userdel "d" "u"`, // again
-		`userdel "d" "v"`, `userdel "d" "v"`, `aliasdel "d" "a"`, "", // outside of a transaction it is sent again
+	return stderr.String()
+}
+
+// A line that is refused on this side spoils a transaction as one that the server refuses.
+func TestShellCommitsNothingWithoutALineThatIsWrong(t *testing.T) {
+	r := startTestRecorder(t)
+	told := runShellLines(t, r, "begin\naliasadd d a u\nuserdel d\nuserdel d v\ncommit\nnoop\nuserdel d\nnoop\n")
+	const want = "help\nbegin\naliasadd \"d\" \"a\" \"u\"\nrollback\nnoop\nnoop\n"
+	if got := r.requests(t); got != want {
+		t.Errorf("the server got\n%swant\n%s", got, want)
 	}
-	if got := r.requests(t); got != strings.Join(want, "\n") {
-		t.Errorf("sent\n%s\nwant\n%s", got, strings.Join(want, "\n"))
-	}
-	if n := strings.Count(stderr.String(), errGone.Error()); n != 4 {
-		t.Errorf("told %d times that the transaction is lost, want 4:\n%s", n, stderr.String())
+	if n := strings.Count(told, errSpoiled.Error()); n != 2 {
+		t.Errorf("told %d times that the transaction is spoiled, want 2:\n%s", n, told)
 	}
 }
 
