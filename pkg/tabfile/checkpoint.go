@@ -338,7 +338,8 @@ func (s *Store) evict() {
 		if len(s.onDemand) <= demandMax/2 {
 			break
 		}
-		if len(t.pending) == 0 && !s.inJournal(t) {
+		heldBack := t.odd.Load() && !t.gone // its rows are not those of its file
+		if len(t.pending) == 0 && !s.inJournal(t) && !heldBack {
 			delete(s.onDemand, name)
 		}
 	}
