@@ -130,9 +130,11 @@ func (s *shell) read(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			f := describe(err, false)
 			if s.exit == 0 {
-				s.exit = f.exit
+				s.exit = exitFailure
+				if _, ok := errors.AsType[*usageError](err); !ok {
+					s.exit = describe(err, false).exit
+				}
 			}
 			fmt.Fprintf(s.p.stderr, "standard input:%d: %s\n", n, s.explain(err))
 			s.spoil(ctx, err)

@@ -134,8 +134,8 @@ func start(ctx context.Context, s *server.Server, stop chan os.Signal) error {
 	go func() {
 		select {
 		case sig := <-stop:
-			stop <- sig
 			cancel()
+			stop <- sig // it may be full of others
 		case <-started:
 		}
 	}()
