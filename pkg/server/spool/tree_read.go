@@ -180,7 +180,8 @@ func cutPath(s string) (path string, params map[string]string, ok bool) {
 		return "", nil, false
 	}
 	params = make(map[string]string)
-	for word := range strings.FieldsSeq(rest) {
+	// The line is kept as text; what was no text is not to part words here only.
+	for word := range strings.FieldsSeq(printable(strings.ToValidUTF8(rest, "?"))) {
 		name, value, _ := strings.Cut(word, "=")
 		params[strings.ToUpper(name)] = treeText(value)
 	}
