@@ -361,6 +361,8 @@ func (s *Store) finish() error {
 	if why != nil && s.Failure() != nil {
 		return why
 	}
+	s.flushing.Lock() // a checkpoint that began meanwhile still needs the journal
+	defer s.flushing.Unlock()
 	var err error
 	stepErr := s.step(func() { err = s.endJournal() })
 	if err != nil {

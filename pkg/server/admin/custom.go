@@ -137,6 +137,9 @@ func (s *Service) MailProcFiles(_ context.Context, domain, name, flags string) (
 		}
 		f, err := s.open(file)
 		if err != nil {
+			for _, other := range files {
+				other.Close() // it was only read
+			}
 			return nil, err
 		}
 		files = append(files, f)
