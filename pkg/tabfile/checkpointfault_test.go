@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -288,12 +289,15 @@ func TestChangeThatComesTooLateIsRefused(t *testing.T) {
 
 // TestTwoNamesOfOneTable changes a table by both its names in one transaction.
 func TestTwoNamesOfOneTable(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("symbolic links are for administrators on Windows")
+	}
 	root := t.TempDir()
 	writeTestFile(t, root, "users.tab", "\"a.org\"\t\"ann\"\t1\n")
 	writeTestFile(t, root, "domains/a.org/user.tab", "\"old\"\n")
 	writeTestFile(t, root, "domains/b.org/readme", "")
 	if err := os.Symlink("../a.org/user.tab", filepath.Join(root, "domains/b.org/user.tab")); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	s := openStore(t, root)
 	mustUpdate(t, s, func(tx *Tx) error {

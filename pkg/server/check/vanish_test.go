@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/fstest"
@@ -14,6 +15,9 @@ import (
 // TestLinkThatLeadsNowhereIsFound has one for a table of an account, as a folder leaves
 // it that was moved away, and one for a table of MailRoot.
 func TestLinkThatLeadsNowhereIsFound(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("symbolic links are for administrators on Windows")
+	}
 	dir := fresh(t)
 	for _, name := range []string{"domains/example.test/user/mailproc.tab", "smtp.ipmap.tab"} {
 		name = filepath.Join(dir, name)
@@ -21,7 +25,7 @@ func TestLinkThatLeadsNowhereIsFound(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := os.Symlink("nowhere", name); err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 	}
 	want := []string{
